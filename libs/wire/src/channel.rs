@@ -28,9 +28,9 @@ pub const TAG_ACK: &str = "tag-ack";
 /// Access points to the service: hello and status, `tag-status/<DeviceID>`.
 pub const TAG_STATUS: &str = "tag-status";
 
-/// Longest DeviceID of a phone: what `rtc-down/p2p/GID_RTC_APP@@@` leaves of a topic's 64 characters.
+/// Longest `DeviceID` of a phone: what `rtc-down/p2p/GID_RTC_APP@@@` leaves of a topic's 64 characters.
 pub const PHONE_DEVICE_CHARS_MAX: usize = 37;
-/// Longest DeviceID of an access point: what `tag-face/p2p/GID_TAG_AP@@@` leaves of a topic's 64 characters.
+/// Longest `DeviceID` of an access point: what `tag-face/p2p/GID_TAG_AP@@@` leaves of a topic's 64 characters.
 pub const ACCESS_POINT_DEVICE_CHARS_MAX: usize = 38;
 
 /// Why a channel cannot be made for a device.

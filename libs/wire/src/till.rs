@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 /// Most entries in one answer of the feed.
 pub const TILL_ENTRIES_MAX: usize = 500;
 /// Highest price, in minor units: what fits a shelf label and every database.
-pub const PRICE_MINOR_MAX: i64 = 999_999_99;
+pub const PRICE_MINOR_MAX: i64 = 99_999_999;
 
 /// Why a text is no price.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
