@@ -251,9 +251,10 @@ impl MqttDriver {
     }
 
     fn report_loss(&self, error: &ConnectionError) {
-        let refused = match error {
-            ConnectionError::ConnectionRefused(code) => Some(return_code(*code)),
-            _other_causes => None,
+        let refused = if let ConnectionError::ConnectionRefused(code) = error {
+            Some(return_code(*code))
+        } else {
+            None
         };
         warn!(client.id = %self.config.client_id, %error, "no connection to the broker");
         self.tell(MqttEvent::Disconnected { cause: error.to_string(), refused });

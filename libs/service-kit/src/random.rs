@@ -4,7 +4,7 @@
 
 use rand::RngExt;
 
-/// A new identifier: UUIDv7 as text, so that they sort by time.
+/// A new identifier: a `UUIDv7` as text, so that they sort by time.
 pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
