@@ -25,6 +25,9 @@ pub const FRAME_BYTES_MAX: usize = 127;
 pub const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES - MIC_BYTES - FCS_BYTES;
 /// The PAN of all our tags.
 pub const PAN_ID: u16 = 0x4553;
+/// Destination of a tag that does not know its access point yet: the access point that has its key answers, and
+/// the source of the answer is its address.
+pub const ANY_ACCESS_POINT: u64 = u64::MAX;
 
 const FRAME_CONTROL: u16 = 0xDC49;
 const SECURITY_LEVEL: u8 = 6;
