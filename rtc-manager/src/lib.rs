@@ -1,1 +1,4 @@
-//! rtc-manager
+//! x
+pub mod call;
+pub mod policy;
+pub mod switchboard;
