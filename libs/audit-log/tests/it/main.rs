@@ -1,0 +1,10 @@
+//! The audit log as a program and an auditor see it, on real files.
+
+#![cfg(test)]
+
+mod child;
+mod desk;
+mod restart;
+mod search;
+mod tamper;
+mod tool;
