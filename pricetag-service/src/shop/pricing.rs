@@ -1,0 +1,215 @@
+//! ● Prices: changes, the till feed, and how far a change has come.
+//!
+//! ```text
+//! ChangePrice ──▶ running ◀──▶ blocked(tags)      a tag it needs is silent or broken, a person must help
+//!                    │             │
+//!                    ├─────────────┴──▶ completed     every tag shows it and every till charges it
+//!                    ├──ChangePrice──▶ superseded     the newest price wins
+//!                    └──CancelChange─▶ cancelled      and a change back to the price before begins
+//! ```
+//! A cancelled change is taken back by a change of its own, because faces may be out already. The price gate decides
+//! about every step of both.
+
+use std::collections::BTreeSet;
+
+use wire::tag::TagId;
+use wire::till::Price;
+
+use super::rows::{ChangeRow, ChangeState, Write};
+use super::turn::{Outcome, Turn};
+use super::words::{News, Refusal, Reply};
+use crate::names::{ChangeId, ProductKey, Remark};
+use crate::price_gate::Presence;
+use crate::task::{State, Wait};
+
+impl Turn<'_> {
+    pub(super) fn change_price(&mut self, key: ProductKey, price: Price, reason: Option<Remark>) -> Outcome {
+        self.require_store(&key.store)?;
+        let Some(product) = self.shop.products.get(&key) else {
+            return Err(Refusal::UnknownProduct(key));
+        };
+        if product.row.price == price {
+            return Err(Refusal::PriceUnchanged(price));
+        }
+        self.end_change(&key, ChangeState::Superseded);
+        Ok(Reply::Change(self.begin_change(&key, price, reason, None)))
+    }
+
+    pub(super) fn cancel_change(&mut self, change: &ChangeId) -> Outcome {
+        let Some(key) = self.shop.changes.get(change).cloned() else {
+            return Err(Refusal::ChangeNotRunning(change.clone()));
+        };
+        let Some(row) = self.shop.products.get(&key).and_then(|product| product.change.clone()) else {
+            return Err(Refusal::ChangeNotRunning(change.clone()));
+        };
+        let (before, after) = (vec![("price", row.to.to_string())], vec![("price", row.from.to_string())]);
+        self.audit("price.cancel", change, before, after);
+        for tag in self.tags_of(&key, change) {
+            self.cancel_task(tag);
+        }
+        self.end_change(&key, ChangeState::Cancelled);
+        Ok(Reply::Change(self.begin_change(&key, row.from, None, Some(change.clone()))))
+    }
+
+    fn begin_change(
+        &mut self,
+        key: &ProductKey,
+        to: Price,
+        reason: Option<Remark>,
+        reverts: Option<ChangeId>,
+    ) -> ChangeId {
+        let id = ChangeId::generated(self.outside.new_id());
+        let Some(product) = self.shop.products.get_mut(key) else { return id };
+        let from = std::mem::replace(&mut product.row.price, to);
+        let change = ChangeRow {
+            id: id.clone(),
+            key: key.clone(),
+            from,
+            to,
+            reason,
+            actor: self.actor.clone(),
+            created: self.now,
+            reverts,
+            state: ChangeState::Running,
+            shelf_done: None,
+            till_seq: None,
+            published: None,
+            applied: None,
+            unproven: false,
+            ended: None,
+        };
+        product.change = Some(change.clone());
+        let row = product.row.clone();
+        self.shop.changes.insert(id.clone(), key.clone());
+        let after = vec![("price", to.to_string()), ("change", id.to_string())];
+        self.audit("price.change", key, vec![("price", from.to_string())], after);
+        self.write(Write::Product(row));
+        self.write_change(change);
+        self.reconcile_all(key);
+        self.touch(key.clone());
+        id
+    }
+
+    fn end_change(&mut self, key: &ProductKey, state: ChangeState) {
+        let Some(product) = self.shop.products.get_mut(key) else { return };
+        let Some(mut change) = product.change.take() else { return };
+        self.shop.changes.remove(&change.id);
+        change.state = state;
+        change.ended = Some(self.now);
+        self.write_change(change);
+    }
+
+    fn write_change(&mut self, change: ChangeRow) {
+        let (id, key, state) = (change.id.clone(), change.key.clone(), change.state.clone());
+        self.write(Write::Change(change));
+        self.tell(News::ChangeMoved { change: id, key, state });
+    }
+
+    pub(super) fn attest_removal(&mut self, tag: TagId) -> Outcome {
+        let entry = self.shop.tags.get_mut(&tag).ok_or(Refusal::UnknownTag(tag))?;
+        if entry.row.removed.is_some() {
+            return Err(Refusal::TagRemoved(tag));
+        }
+        let was = entry.row.clone();
+        let showed = was.shows.as_ref().and_then(|confirmed| confirmed.shown.price);
+        let showed = showed.map_or_else(|| "-".to_owned(), |price| price.to_string());
+        self.audit("tag.attest-removal", tag, vec![("shows", showed)], vec![("removed", "yes".to_owned())]);
+        self.cancel_task(tag);
+        for key in self.shop.gate.products_on(tag).into_iter().chain(was.product.clone()) {
+            self.touch(key);
+        }
+        if let Some(product) = was.product.as_ref().and_then(|key| self.shop.products.get_mut(key)) {
+            product.tags.remove(&tag);
+        }
+        if let Some(entry) = self.shop.tags.get_mut(&tag) {
+            let row = &mut entry.row;
+            (row.product, row.should, row.failed) = (None, None, None);
+            row.removed = Some(self.now);
+        }
+        self.shop.gate.set_presence(tag, Presence::Absent);
+        self.write_tag(tag);
+        self.unlist_at(&was.access_point, tag);
+        Ok(Reply::Done)
+    }
+
+    /// Moves a product on as far as it goes: publish, release what the till held, see how far the change has come.
+    pub(super) fn settle(&mut self, key: &ProductKey) {
+        let Some(product) = self.shop.products.get(key) else { return };
+        let (price, tags) = (product.row.price, product.tags.clone());
+        let change = product.change.as_ref().map(|change| change.id.clone());
+        if self.shop.gate.published(key).is_none_or(|(_, published)| published != price)
+            && let Some(seq) = self.shop.gate.publish(key, price)
+        {
+            self.write(Write::Entry { key: key.clone(), seq, price, change });
+            self.tell(News::TillEntry { key: key.clone(), seq, price });
+        }
+        for tag in tags {
+            if self.task_state(tag).is_some_and(|state| matches!(state, State::Held(_))) {
+                self.consider(tag);
+            }
+        }
+        self.advance_change(key);
+    }
+
+    fn task_state(&self, tag: TagId) -> Option<State> {
+        Some(self.shop.tags.get(&tag)?.task.as_ref()?.state())
+    }
+
+    fn advance_change(&mut self, key: &ProductKey) {
+        let Some(product) = self.shop.products.get(key) else { return };
+        let Some(was) = &product.change else { return };
+        let mut change = was.clone();
+        let shelf_shows_it = product.tags.iter().all(|tag| self.shows_what_it_should(*tag));
+        if shelf_shows_it && change.shelf_done.is_none() {
+            change.shelf_done = Some(self.now);
+        }
+        if let Some((seq, price)) = self.shop.gate.published(key) {
+            let is_ours = price == change.to && change.till_seq.is_none();
+            if is_ours {
+                (change.till_seq, change.published) = (Some(seq), Some(self.now));
+            }
+        }
+        let is_applied = change.till_seq.is_some_and(|seq| self.shop.gate.is_applied(&key.store, seq));
+        if is_applied && change.applied.is_none() {
+            change.applied = Some(self.now);
+            change.unproven = !self.shop.gate.has_tills(&key.store);
+        }
+        let stuck = self.stuck_tags(key);
+        if is_applied && shelf_shows_it {
+            if change != *was
+                && let Some(product) = self.shop.products.get_mut(key)
+            {
+                product.change = Some(change);
+            }
+            self.end_change(key, ChangeState::Completed);
+            return;
+        }
+        change.state = if stuck.is_empty() { ChangeState::Running } else { ChangeState::Blocked(stuck) };
+        if change != *was {
+            if let Some(product) = self.shop.products.get_mut(key) {
+                product.change = Some(change.clone());
+            }
+            self.write_change(change);
+        }
+    }
+
+    fn shows_what_it_should(&self, tag: TagId) -> bool {
+        let Some(entry) = self.shop.tags.get(&tag) else { return true };
+        let shows = entry.row.shows.as_ref().map(|confirmed| confirmed.shown.face);
+        entry.task.is_none() && shows == entry.row.should.as_ref().map(|should| should.face)
+    }
+
+    /// Tags that keep the product's price from moving on and that only a person can help.
+    fn stuck_tags(&self, key: &ProductKey) -> BTreeSet<TagId> {
+        let bound = self.shop.products.get(key).into_iter().flat_map(|product| product.tags.iter().copied());
+        let showing = self.shop.gate.tags_showing(key);
+        bound.chain(showing).filter(|tag| self.is_stuck(*tag)).collect()
+    }
+
+    fn is_stuck(&self, tag: TagId) -> bool {
+        let is_silent = self.task_state(tag) == Some(State::Pending(Wait::TagSilent));
+        let is_broken =
+            self.shop.tags.get(&tag).is_some_and(|entry| entry.task.is_none() && entry.row.failed.is_some());
+        is_silent || is_broken
+    }
+}

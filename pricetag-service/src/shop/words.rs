@@ -1,0 +1,380 @@
+//! ● What can happen to the shop, and what must follow.
+
+use std::time::Duration;
+
+use wire::face::FaceHash;
+use wire::tag::{ApReports, ApStatus, RadioKey, ServiceMessage, TagId};
+use wire::till::{Price, ProductId, StoreId, TillId};
+use wire::{DeviceId, Timestamp};
+
+use super::content::FaceContent;
+use super::rows::{ChangeState, Write};
+use crate::names::{Actor, ChangeId, Currency, Name, ProductKey, Remark, TaskId, Unit};
+use crate::task::State;
+
+/// What the shop cannot make itself: identifiers, keys and pictures.
+pub trait Outside {
+    /// A new identifier.
+    fn new_id(&mut self) -> String;
+    /// A new radio key.
+    fn new_key(&mut self) -> RadioKey;
+    /// The hash of the picture of this content, the same for the same content; `None` when it cannot be drawn.
+    fn paint(&mut self, content: &FaceContent) -> Option<FaceHash>;
+}
+
+/// What somebody wants.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Open a store, or rename it.
+    PutStore {
+        /// Which.
+        store: StoreId,
+        /// Its name for people.
+        name: Name,
+        /// The currency of its prices.
+        currency: Currency,
+    },
+    /// Let an access point in.
+    EnrolAccessPoint {
+        /// Where it hangs.
+        store: StoreId,
+        /// Which.
+        device: DeviceId,
+    },
+    /// Register a tag, or move it to another access point, or put it back.
+    PutTag {
+        /// Which.
+        tag: TagId,
+        /// Its place.
+        place: TagPlace,
+        /// What it shares with its access point; a new one is made when absent.
+        key: Option<RadioKey>,
+    },
+    /// List a product, or rename it.
+    PutProduct {
+        /// Which.
+        key: ProductKey,
+        /// Its name for people.
+        name: Name,
+        /// What the price is for.
+        unit: Option<Unit>,
+        /// Its first price; of a product that is listed already, it changes nothing.
+        price: Price,
+    },
+    /// From now on this tag shows this product.
+    Bind {
+        /// Which tag.
+        tag: TagId,
+        /// Which product of the tag's store.
+        product: ProductId,
+    },
+    /// From now on this tag shows nothing.
+    Unbind {
+        /// Which tag.
+        tag: TagId,
+    },
+    /// Register a till.
+    AddTill {
+        /// Where.
+        store: StoreId,
+        /// Which.
+        till: TillId,
+    },
+    /// A till charges by everything up to here.
+    AckTill {
+        /// Where.
+        store: StoreId,
+        /// Which.
+        till: TillId,
+        /// The last entry it applied.
+        upto: u64,
+    },
+    /// This is to cost that.
+    ChangePrice {
+        /// What.
+        key: ProductKey,
+        /// That.
+        price: Price,
+        /// Why.
+        reason: Option<Remark>,
+    },
+    /// Call a change off and take back what it did.
+    CancelChange {
+        /// Which.
+        change: ChangeId,
+    },
+    /// Somebody saw that the tag is not on its shelf.
+    AttestRemoval {
+        /// Which.
+        tag: TagId,
+    },
+}
+
+/// Where a tag hangs, and how large it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagPlace {
+    /// Where.
+    pub store: StoreId,
+    /// Who talks to it.
+    pub access_point: DeviceId,
+    /// In pixels.
+    pub width: u16,
+    /// In pixels.
+    pub height: u16,
+}
+
+/// What an access point says.
+#[derive(Clone, Debug)]
+pub enum FromAccessPoint {
+    /// Results and questions.
+    Reports(ApReports),
+    /// Hello and status.
+    Status(ApStatus),
+}
+
+/// Everything that can happen.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Somebody wants something.
+    Command {
+        /// Who.
+        actor: Actor,
+        /// What.
+        command: Command,
+    },
+    /// An access point says something; who it is, its topic says.
+    Message {
+        /// Which.
+        device: DeviceId,
+        /// What.
+        message: FromAccessPoint,
+    },
+    /// Our own way to the broker is there again: what was sent meanwhile is lost.
+    UplinkBack,
+    /// Time passed.
+    Tick,
+}
+
+/// A command was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// As asked.
+    Done,
+    /// The till stands here, and the feed goes up to there.
+    Till {
+        /// The last entry it applied.
+        cursor: u64,
+        /// The last entry there is.
+        head: u64,
+    },
+    /// This change was made.
+    Change(ChangeId),
+}
+
+/// Why a command was not carried out; nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such store.
+    #[error("there is no store `{0}`")]
+    UnknownStore(StoreId),
+    /// No such access point in the store.
+    #[error("store `{1}` has no access point `{0}`")]
+    UnknownAccessPoint(DeviceId, StoreId),
+    /// No such tag.
+    #[error("there is no tag `{0}`")]
+    UnknownTag(TagId),
+    /// No such product in the store.
+    #[error("store `{store}` has no product `{product}`", store = .0.store, product = .0.product)]
+    UnknownProduct(ProductKey),
+    /// No such till in the store.
+    #[error("store `{1}` has no till `{0}`")]
+    UnknownTill(TillId, StoreId),
+    /// The change has ended, or never was.
+    #[error("change `{0}` is not on its way")]
+    ChangeNotRunning(ChangeId),
+    /// It costs that already.
+    #[error("the price is {0} already")]
+    PriceUnchanged(Price),
+    /// Its store is another one.
+    #[error("`{0}` belongs to store `{1}`")]
+    OtherStore(String, StoreId),
+    /// The currency stands on every face and in every till.
+    #[error("the currency of store `{0}` cannot change")]
+    CurrencyFixed(StoreId),
+    /// Somebody attested that it is not there.
+    #[error("tag `{0}` was attested as removed; register it again to use it")]
+    TagRemoved(TagId),
+    /// The feed is not that long.
+    #[error("the feed ends at {head}, {upto} cannot have been applied")]
+    BeyondHead {
+        /// What the till said.
+        upto: u64,
+        /// The last entry there is.
+        head: u64,
+    },
+}
+
+/// Why a message is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspicion {
+    /// It speaks of a tag of somebody else.
+    ForeignTag,
+    /// It confirms what was never sent.
+    NeverSent,
+    /// It asks for a face that is on none of its tags.
+    ForeignFace,
+    /// It speaks of a version beyond [`super::VERSION_MAX`].
+    AbsurdNumber,
+    /// Its sender was never enrolled.
+    UnknownSender,
+}
+
+impl Suspicion {
+    /// As in metrics and the audit log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Suspicion::ForeignTag => "foreign_tag",
+            Suspicion::NeverSent => "never_sent",
+            Suspicion::ForeignFace => "foreign_face",
+            Suspicion::AbsurdNumber => "absurd_number",
+            Suspicion::UnknownSender => "unknown_sender",
+        }
+    }
+}
+
+/// What the audit log is told of a command, a suspicion or a change that moved on; tasks' transitions are gathered
+/// from the rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What happened: `price.change`.
+    pub action: &'static str,
+    /// To what.
+    pub subject: String,
+    /// How it was.
+    pub before: Vec<(&'static str, String)>,
+    /// How it is.
+    pub after: Vec<(&'static str, String)>,
+}
+
+/// What pages and metrics are told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// A task made a step.
+    TaskMoved {
+        /// Which.
+        task: TaskId,
+        /// Of which tag.
+        tag: TagId,
+        /// From where; nothing at the beginning.
+        from: Option<State>,
+        /// To where.
+        to: State,
+    },
+    /// A tag confirmed a new face.
+    TagShows {
+        /// Which tag.
+        tag: TagId,
+        /// Which version.
+        version: u64,
+        /// Which face.
+        face: FaceHash,
+    },
+    /// A price reached a tag this long after somebody asked for it.
+    PriceDisplayed(Duration),
+    /// A change began, moved on or ended.
+    ChangeMoved {
+        /// Which.
+        change: ChangeId,
+        /// Whose price.
+        key: ProductKey,
+        /// Where it stands.
+        state: ChangeState,
+    },
+    /// An access point came or went.
+    AccessPoint {
+        /// Which.
+        device: DeviceId,
+        /// Whether it came.
+        is_online: bool,
+    },
+    /// The tills of a store got a price.
+    TillEntry {
+        /// Whose.
+        key: ProductKey,
+        /// Where in the feed.
+        seq: u64,
+        /// What.
+        price: Price,
+    },
+    /// A till acknowledged.
+    TillApplied {
+        /// Which.
+        store: StoreId,
+        /// Up to where.
+        upto: u64,
+    },
+    /// A report came again.
+    DuplicateReport,
+    /// A message was not believed.
+    Suspicious(Suspicion),
+}
+
+/// Everything that must follow.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Write this row, all of an input in one transaction.
+    Write(Write),
+    /// Tell the audit log, before the transaction.
+    Audit(Note),
+    /// Send this to an access point, after the transaction.
+    Send {
+        /// Which.
+        device: DeviceId,
+        /// What.
+        message: ServiceMessage,
+    },
+    /// Send a face to an access point.
+    SendFace {
+        /// Which.
+        device: DeviceId,
+        /// Which face.
+        face: FaceHash,
+    },
+    /// Tell pages and metrics.
+    Tell(News),
+    /// A face could not be drawn.
+    Unpaintable(TagId),
+    /// The command was carried out.
+    Reply(Reply),
+    /// The command was not carried out.
+    Refuse(Refusal),
+}
+
+/// Parts of one message: how many, and which this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// From 0.
+    pub part: u16,
+    /// How many there are.
+    pub parts: u16,
+}
+
+impl Part {
+    /// Whether nothing follows.
+    pub fn is_last(self) -> bool {
+        self.part.saturating_add(1) >= self.parts
+    }
+}
+
+/// A tag as its access point knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// Which version.
+    pub version: u64,
+    /// Which face.
+    pub face: FaceHash,
+    /// When, by the access point's clock.
+    pub at: Timestamp,
+    /// Battery, in millivolts, when it was told.
+    pub battery_mv: Option<u16>,
+}

@@ -1,0 +1,585 @@
+//! ● A task: one tag must show one face of one version.
+//!
+//! ```text
+//!            ┌─────────── TillAbove ───────────┐
+//!            ▼                                 │
+//! (new) ▶ held(till) ──Open · AccessPointAway──▶ pending ──Open──▶ sent ──Accepted──▶ accepted ──Confirmed──▶ displayed
+//!                                              ▲                  │                   │
+//!                                              ├─ not_accepted · access_point_back ───┤
+//!                                              └─ not_displayed · tag_silent … ◀──────┘
+//! any of these four ──Supersede · Cancel · Failed──▶ superseded · cancelled · failed(reason)
+//! any of these four ──Confirmed──▶ displayed        the tag has the last word
+//! ```
+//! `pending` says why it waits. A silent tag waits there until it is heard again; nothing here expires.
+//! States that no code reaches yet (`scheduled`, the other reasons of `held`, operations) come with that code.
+
+use std::fmt;
+use std::time::Duration;
+
+use wire::Timestamp;
+use wire::face::FaceHash;
+use wire::tag::{TagId, TaskFailure};
+use wire::till::Price;
+
+use crate::names::{ChangeId, ProductKey, TaskId};
+
+/// The pause between repetitions doubles this many times at most.
+const DOUBLINGS_MAX: u32 = 5;
+
+/// How long the service waits before it acts by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A task that was sent and not accepted is sent again.
+    pub resend: Duration,
+    /// A task that was accepted and not displayed is sent again.
+    pub redrive: Duration,
+    /// A tag that was not heard of for this long blocks its change.
+    pub tag_silent: Duration,
+    /// An access point that was not heard of for this long is away.
+    pub access_point_away: Duration,
+}
+
+/// Why a task may not go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// A till may still charge more than the face says.
+    Till,
+}
+
+/// Why a task waits to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It was just made.
+    New,
+    /// The tills have come down.
+    TillReady,
+    /// Its access point is away.
+    AccessPointAway,
+    /// Its access point came back without it.
+    AccessPointBack,
+    /// Our own way to the broker was interrupted.
+    UplinkBack,
+    /// Nobody accepted it in time.
+    NotAccepted,
+    /// It was accepted, and not displayed for long.
+    NotDisplayed,
+    /// The access point had not heard of the tag.
+    NotInRoster,
+    /// The tag is silent.
+    TagSilent,
+    /// The tag is heard again.
+    TagBack,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It may not go out.
+    Held(Hold),
+    /// It may go out.
+    Pending(Wait),
+    /// It is on its way to the access point.
+    Sent,
+    /// The access point stored it.
+    Accepted,
+    /// The tag confirmed hash and version.
+    Displayed,
+    /// A newer task took its place.
+    Superseded,
+    /// Somebody called it off.
+    Cancelled,
+    /// It can never be displayed.
+    Failed(TaskFailure),
+}
+
+impl State {
+    /// The state's name, as in the database and the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Held(_) => "held",
+            State::Pending(_) => "pending",
+            State::Sent => "sent",
+            State::Accepted => "accepted",
+            State::Displayed => "displayed",
+            State::Superseded => "superseded",
+            State::Cancelled => "cancelled",
+            State::Failed(_) => "failed",
+        }
+    }
+
+    /// The reason that belongs to it; empty when it needs none.
+    pub fn reason(self) -> &'static str {
+        match self {
+            State::Held(Hold::Till) => "till",
+            State::Pending(wait) => wait.name(),
+            State::Failed(failure) => failure_name(failure),
+            State::Sent | State::Accepted | State::Displayed | State::Superseded | State::Cancelled => "",
+        }
+    }
+
+    /// From name and reason; `None` when there is no such state.
+    pub fn from_names(name: &str, reason: &str) -> Option<State> {
+        ALL.into_iter().find(|state| state.name() == name && state.reason() == reason)
+    }
+
+    /// Whether nothing more can happen.
+    pub fn is_end(self) -> bool {
+        match self {
+            State::Held(_) | State::Pending(_) | State::Sent | State::Accepted => false,
+            State::Displayed | State::Superseded | State::Cancelled | State::Failed(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason() {
+            "" => f.write_str(self.name()),
+            reason => write!(f, "{}({reason})", self.name()),
+        }
+    }
+}
+
+impl Wait {
+    fn name(self) -> &'static str {
+        match self {
+            Wait::New => "new",
+            Wait::TillReady => "till_ready",
+            Wait::AccessPointAway => "access_point_away",
+            Wait::AccessPointBack => "access_point_back",
+            Wait::UplinkBack => "uplink_back",
+            Wait::NotAccepted => "not_accepted",
+            Wait::NotDisplayed => "not_displayed",
+            Wait::NotInRoster => "not_in_roster",
+            Wait::TagSilent => "tag_silent",
+            Wait::TagBack => "tag_back",
+        }
+    }
+}
+
+fn failure_name(failure: TaskFailure) -> &'static str {
+    match failure {
+        TaskFailure::UnknownTag => "unknown_tag",
+        TaskFailure::FaceUnfit => "face_unfit",
+        TaskFailure::ScreenBroken => "screen_broken",
+    }
+}
+
+const ALL: [State; 19] = [
+    State::Held(Hold::Till),
+    State::Pending(Wait::New),
+    State::Pending(Wait::TillReady),
+    State::Pending(Wait::AccessPointAway),
+    State::Pending(Wait::AccessPointBack),
+    State::Pending(Wait::UplinkBack),
+    State::Pending(Wait::NotAccepted),
+    State::Pending(Wait::NotDisplayed),
+    State::Pending(Wait::NotInRoster),
+    State::Pending(Wait::TagSilent),
+    State::Pending(Wait::TagBack),
+    State::Sent,
+    State::Accepted,
+    State::Displayed,
+    State::Superseded,
+    State::Cancelled,
+    State::Failed(TaskFailure::UnknownTag),
+    State::Failed(TaskFailure::FaceUnfit),
+    State::Failed(TaskFailure::ScreenBroken),
+];
+
+/// Whether the way to the tag is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is.
+    Open,
+    /// A till may still charge more than the face says.
+    TillAbove,
+    /// The access point is away.
+    AccessPointAway,
+}
+
+/// What can happen to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Go on, as far as the way allows.
+    Consider(Way),
+    /// The access point stored it.
+    Accepted,
+    /// The tag confirmed hash and version.
+    Confirmed,
+    /// It can never be displayed.
+    Failed(TaskFailure),
+    /// What was sent may be lost, or the tag is silent.
+    Back(Wait),
+    /// The tag is heard again.
+    TagBack,
+    /// A newer task takes its place.
+    Supersede,
+    /// Somebody calls it off.
+    Cancel,
+    /// Time passed.
+    Tick,
+}
+
+/// What must follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Record the transition.
+    Moved(Transition),
+    /// Send it to the access point.
+    Send,
+}
+
+/// A row of a task's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Counts the task's transitions, from 1.
+    pub number: u32,
+    /// When.
+    pub at: Timestamp,
+    /// From where; nothing at the beginning.
+    pub from: Option<State>,
+    /// To where.
+    pub to: State,
+}
+
+/// What a task is about; it never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Its name.
+    pub id: TaskId,
+    /// Which tag.
+    pub tag: TagId,
+    /// Grows with every task of the tag.
+    pub version: u64,
+    /// What to show.
+    pub face: FaceHash,
+    /// The price on it; a blank face has none.
+    pub price: Option<(ProductKey, Price)>,
+    /// The change that asked for it.
+    pub change: Option<ChangeId>,
+    /// When.
+    pub created: Timestamp,
+}
+
+/// How far a task has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it was sent without being accepted.
+    pub sendings: u32,
+    /// How many transitions it made.
+    pub transitions: u32,
+}
+
+/// A task and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    order: Order,
+    progress: Progress,
+    timeouts: Timeouts,
+}
+
+impl Task {
+    /// A new one, and the transition that begins it.
+    pub fn new(order: Order, timeouts: Timeouts) -> (Task, Transition) {
+        let (at, state) = (order.created, State::Pending(Wait::New));
+        let progress = Progress { state, since: at, sendings: 0, transitions: 1 };
+        (Task { order, progress, timeouts }, Transition { number: 1, at, from: None, to: state })
+    }
+
+    /// One from the database.
+    pub fn restore(order: Order, progress: Progress, timeouts: Timeouts) -> Task {
+        Task { order, progress, timeouts }
+    }
+
+    /// What it is about.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.progress.state
+    }
+
+    /// When it next wants a `Tick`.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self.progress.state {
+            State::Sent => Some(self.progress.since.plus(self.resend_after())),
+            State::Accepted => Some(self.progress.since.plus(self.timeouts.redrive)),
+            State::Pending(Wait::NotInRoster) => Some(self.progress.since.plus(self.timeouts.resend)),
+            State::Held(_)
+            | State::Pending(_)
+            | State::Displayed
+            | State::Superseded
+            | State::Cancelled
+            | State::Failed(_) => None,
+        }
+    }
+
+    fn resend_after(&self) -> Duration {
+        let doublings = self.progress.sendings.saturating_sub(1).min(DOUBLINGS_MAX);
+        self.timeouts.resend.saturating_mul(2_u32.pow(doublings))
+    }
+
+    /// The only way to change it.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        match (self.progress.state, input) {
+            (State::Held(_) | State::Pending(_), Input::Consider(way)) => self.consider(way, now),
+            (State::Pending(wait), Input::Accepted) if wait != Wait::TagSilent => {
+                self.go(State::Accepted, now)
+            }
+            (State::Sent, Input::Accepted) => self.go(State::Accepted, now),
+            (State::Held(_) | State::Pending(_) | State::Sent | State::Accepted, Input::Confirmed) => {
+                self.go(State::Displayed, now)
+            }
+            (State::Held(_) | State::Pending(_) | State::Sent | State::Accepted, Input::Failed(failure)) => {
+                self.go(State::Failed(failure), now)
+            }
+            (State::Held(_) | State::Pending(_) | State::Sent | State::Accepted, Input::Supersede) => {
+                self.go(State::Superseded, now)
+            }
+            (State::Held(_) | State::Pending(_) | State::Sent | State::Accepted, Input::Cancel) => {
+                self.go(State::Cancelled, now)
+            }
+            (State::Pending(_) | State::Sent | State::Accepted, Input::Back(wait)) => {
+                self.go(State::Pending(wait), now)
+            }
+            (State::Pending(Wait::TagSilent), Input::TagBack) => self.go(State::Pending(Wait::TagBack), now),
+            (State::Sent | State::Accepted | State::Pending(_), Input::Tick) => self.tick(now),
+            (
+                State::Held(_)
+                | State::Pending(_)
+                | State::Sent
+                | State::Accepted
+                | State::Displayed
+                | State::Superseded
+                | State::Cancelled
+                | State::Failed(_),
+                _,
+            ) => vec![],
+        }
+    }
+
+    fn consider(&mut self, way: Way, now: Timestamp) -> Vec<Effect> {
+        let ready = match (self.progress.state, way) {
+            (State::Pending(Wait::TagSilent), _) | (State::Held(_), Way::TillAbove) => return vec![],
+            (_, Way::TillAbove) => return self.go(State::Held(Hold::Till), now),
+            (_, Way::AccessPointAway) => return self.go(State::Pending(Wait::AccessPointAway), now),
+            (State::Held(_), Way::Open) => self.go(State::Pending(Wait::TillReady), now),
+            (_, Way::Open) => vec![],
+        };
+        self.progress.sendings = self.progress.sendings.saturating_add(1);
+        let sent = self.go(State::Sent, now);
+        ready.into_iter().chain(sent).chain([Effect::Send]).collect()
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return vec![];
+        }
+        match self.progress.state {
+            State::Sent | State::Pending(_) => self.go(State::Pending(Wait::NotAccepted), now),
+            State::Accepted => self.go(State::Pending(Wait::NotDisplayed), now),
+            State::Held(_) | State::Displayed | State::Superseded | State::Cancelled | State::Failed(_) => {
+                vec![]
+            }
+        }
+    }
+
+    fn go(&mut self, to: State, now: Timestamp) -> Vec<Effect> {
+        let progress = &mut self.progress;
+        if progress.state == to {
+            return vec![];
+        }
+        let from = progress.state;
+        progress.state = to;
+        progress.since = now;
+        progress.transitions = progress.transitions.saturating_add(1);
+        if to == State::Accepted {
+            progress.sendings = 0;
+        }
+        vec![Effect::Moved(Transition { number: progress.transitions, at: now, from: Some(from), to })]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TIMEOUTS: Timeouts = Timeouts {
+        resend: Duration::from_secs(10),
+        redrive: Duration::from_secs(600),
+        tag_silent: Duration::from_secs(1800),
+        access_point_away: Duration::from_secs(120),
+    };
+
+    fn task() -> Task {
+        let order = Order {
+            id: "t1".parse().unwrap(),
+            tag: TagId::from_address(1),
+            version: 7,
+            face: FaceHash::of(b"face"),
+            price: None,
+            change: None,
+            created: Timestamp::EPOCH,
+        };
+        Task::new(order, TIMEOUTS).0
+    }
+
+    /// Plays inputs, each with the second it comes in, and writes down what follows.
+    fn check(script: &[(i64, Input)]) -> String {
+        let mut task = task();
+        let mut lines = vec![];
+        for (second, input) in script {
+            let effects = task.handle(*input, Timestamp::from_millis(second * 1000));
+            let told: Vec<String> = effects
+                .iter()
+                .map(|effect| match effect {
+                    Effect::Moved(moved) => moved.to.to_string(),
+                    Effect::Send => "send!".to_owned(),
+                })
+                .collect();
+            lines.push(format!("{second}s {input:?} -> {}", told.join(" ")));
+        }
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_task_goes_its_way() {
+        insta::assert_snapshot!(check(&[
+            (0, Input::Consider(Way::TillAbove)),
+            (1, Input::Consider(Way::TillAbove)),
+            (5, Input::Consider(Way::Open)),
+            (6, Input::Accepted),
+            (20, Input::Confirmed),
+            (21, Input::Confirmed),
+            (22, Input::Cancel),
+        ]), @r"
+        0s Consider(TillAbove) -> held(till)
+        1s Consider(TillAbove) -> 
+        5s Consider(Open) -> pending(till_ready) sent send!
+        6s Accepted -> accepted
+        20s Confirmed -> displayed
+        21s Confirmed -> 
+        22s Cancel -> 
+        ");
+    }
+
+    #[test]
+    fn what_nobody_accepts_is_sent_again_with_growing_pauses() {
+        insta::assert_snapshot!(check(&[
+            (0, Input::Consider(Way::Open)),
+            (9, Input::Tick),
+            (10, Input::Tick),
+            (10, Input::Consider(Way::Open)),
+            (29, Input::Tick),
+            (30, Input::Tick),
+            (30, Input::Consider(Way::AccessPointAway)),
+            (90, Input::Consider(Way::Open)),
+            (91, Input::Accepted),
+            (691, Input::Tick),
+            (691, Input::Consider(Way::Open)),
+        ]), @r"
+        0s Consider(Open) -> sent send!
+        9s Tick -> 
+        10s Tick -> pending(not_accepted)
+        10s Consider(Open) -> sent send!
+        29s Tick -> 
+        30s Tick -> pending(not_accepted)
+        30s Consider(AccessPointAway) -> pending(access_point_away)
+        90s Consider(Open) -> sent send!
+        91s Accepted -> accepted
+        691s Tick -> pending(not_displayed)
+        691s Consider(Open) -> sent send!
+        ");
+    }
+
+    #[test]
+    fn a_silent_tag_waits_until_it_is_heard() {
+        insta::assert_snapshot!(check(&[
+            (0, Input::Consider(Way::Open)),
+            (1, Input::Accepted),
+            (1800, Input::Back(Wait::TagSilent)),
+            (1801, Input::Consider(Way::Open)),
+            (1802, Input::Accepted),
+            (2000, Input::TagBack),
+            (2000, Input::Consider(Way::Open)),
+            (2001, Input::Confirmed),
+        ]), @r"
+        0s Consider(Open) -> sent send!
+        1s Accepted -> accepted
+        1800s Back(TagSilent) -> pending(tag_silent)
+        1801s Consider(Open) -> 
+        1802s Accepted -> 
+        2000s TagBack -> pending(tag_back)
+        2000s Consider(Open) -> sent send!
+        2001s Confirmed -> displayed
+        ");
+    }
+
+    #[test]
+    fn every_state_reads_back() {
+        for state in ALL {
+            assert_eq!(State::from_names(state.name(), state.reason()), Some(state));
+        }
+        assert_eq!(State::from_names("scheduled", ""), None);
+    }
+
+    fn any_input() -> impl Strategy<Value = Input> {
+        prop::sample::select(vec![
+            Input::Consider(Way::Open),
+            Input::Consider(Way::TillAbove),
+            Input::Consider(Way::AccessPointAway),
+            Input::Accepted,
+            Input::Confirmed,
+            Input::Failed(TaskFailure::FaceUnfit),
+            Input::Back(Wait::TagSilent),
+            Input::Back(Wait::AccessPointBack),
+            Input::TagBack,
+            Input::Supersede,
+            Input::Cancel,
+            Input::Tick,
+        ])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn a_task_ends_once_and_its_transitions_are_a_chain(
+            inputs in prop::collection::vec((any_input(), 0_i64..2_000_000), 0..40)
+        ) {
+            let mut task = task();
+            let (mut now, mut state, mut number) = (Timestamp::EPOCH, task.state(), 1);
+            for (input, pause) in inputs {
+                now = Timestamp::from_millis(now.as_millis() + pause);
+                let ended = state.is_end();
+                let effects = task.handle(input, now);
+                prop_assert!(!ended || effects.is_empty());
+                for effect in effects {
+                    match effect {
+                        Effect::Moved(moved) => {
+                            prop_assert_eq!(moved.from, Some(state));
+                            prop_assert_eq!(moved.number, number + 1);
+                            (state, number) = (moved.to, moved.number);
+                        }
+                        Effect::Send => prop_assert_eq!(state, State::Sent),
+                    }
+                }
+                prop_assert_eq!(state, task.state());
+                prop_assert!(!state.is_end() || task.deadline().is_none());
+            }
+        }
+    }
+}
