@@ -1,0 +1,179 @@
+//! The broker: its instances, its store, and what all connections share.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use service_kit::clock::Clock;
+use service_kit::metrics::Metrics;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+use wire::{InstanceId, Timestamp};
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::instance::Instance;
+use crate::lockout::Lockout;
+use crate::metrics::BrokerMetrics;
+use crate::provision::{self, ProvisionError};
+use crate::recovery::{self, Will};
+use crate::registry;
+use crate::rules::{Profile, Rules};
+use crate::store::{Store, StoreError, StoreFailed};
+use crate::sync::{locked, read_locked, write_locked};
+
+/// The one instance of the standard profile.
+pub const STANDARD_INSTANCE: &str = "standard";
+
+/// Why a broker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its arguments.
+    #[error("{}", .0.join("; "))]
+    Config(Vec<String>),
+    /// Its provisioning file.
+    #[error("provisioning failed")]
+    Provision(#[from] ProvisionError),
+    /// Its store.
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreError),
+    /// A row it cannot read.
+    #[error("table {0} has a row this version cannot read")]
+    Row(&'static str),
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Broker {
+    /// As it was started.
+    pub config: Config,
+    /// Tells the time.
+    pub clock: Clock,
+    /// What survives.
+    pub store: Arc<Store>,
+    /// What happened.
+    pub metrics: BrokerMetrics,
+    /// Failed passwords.
+    pub lockout: Mutex<Lockout>,
+    /// Connections per address that have not finished CONNECT.
+    pub handshakes: Mutex<BTreeMap<IpAddr, usize>>,
+    instances: RwLock<BTreeMap<String, Arc<Instance>>>,
+    next_client_key: AtomicU32,
+    next_link_id: AtomicU64,
+}
+
+/// A broker whose data is read.
+#[derive(Debug)]
+pub struct Opened {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// Wills of clients that were connected when the last run was killed: to fire.
+    pub wills: Vec<Will>,
+    /// Resolves when the store ends.
+    pub store_ended: oneshot::Receiver<Result<(), StoreFailed>>,
+}
+
+impl Broker {
+    /// Reads provisioning file and data folder; nobody can connect yet.
+    pub fn open(config: Config, clock: Clock, metrics: &Metrics) -> Result<Opened, OpenError> {
+        let mistakes = config.mistakes();
+        if !mistakes.is_empty() {
+            return Err(OpenError::Config(mistakes));
+        }
+        let provisioned = config.provision.as_deref().map(provision::read).transpose()?.unwrap_or_default();
+        let opened = Store::open(&config.data_dir)?;
+        let store = opened.store;
+        if opened.recovered.torn_bytes > 0 {
+            warn!(
+                bytes = opened.recovered.torn_bytes,
+                "a torn tail of the log was cut: nothing in it was acknowledged"
+            );
+        }
+        let broker = Broker {
+            metrics: BrokerMetrics::new(metrics, &store),
+            config,
+            clock,
+            store,
+            lockout: Mutex::default(),
+            handshakes: Mutex::default(),
+            instances: RwLock::default(),
+            next_client_key: AtomicU32::new(1),
+            next_link_id: AtomicU64::new(1),
+        };
+        let wills = recovery::restore(&broker, opened.recovered, &opened.tables)?;
+        broker.provision(provisioned);
+        Ok(Opened { broker: Arc::new(broker), wills, store_ended: opened.ended })
+    }
+
+    fn provision(&self, provisioned: Vec<(InstanceId, Rules)>) {
+        if self.config.profile == Profile::Standard {
+            self.add_instance(STANDARD_INSTANCE, Rules::default());
+        }
+        for (id, more) in provisioned {
+            let instance = self.add_instance(id.as_str(), Rules::default());
+            let mut rules = (*instance.rules()).clone();
+            registry::merge(&mut rules, more);
+            self.store.submit_rows(vec![registry::put_rules(id.as_str(), &rules)], None);
+            info!(instance = %id, groups = rules.groups.len(), topics = rules.topics.len(), "provisioned");
+            instance.set_rules(rules);
+        }
+    }
+
+    /// The instance with this ID.
+    pub fn find_instance(&self, id: &str) -> Option<Arc<Instance>> {
+        read_locked(&self.instances).get(id).cloned()
+    }
+
+    /// The instance with this ID, made when there is none.
+    pub fn add_instance(&self, id: &str, rules: Rules) -> Arc<Instance> {
+        let mut instances = write_locked(&self.instances);
+        instances.entry(id.to_owned()).or_insert_with(|| Arc::new(Instance::new(id, rules))).clone()
+    }
+
+    /// Every instance, in order of ID.
+    pub fn instances(&self) -> Vec<Arc<Instance>> {
+        read_locked(&self.instances).values().cloned().collect()
+    }
+
+    /// A client of `instance`, made when there is none.
+    pub fn client(&self, instance: &Instance, id: &str, now: Timestamp) -> Arc<Client> {
+        instance.clients.find_or_add(id, || {
+            let key = self.next_client_key.fetch_add(1, Ordering::Relaxed);
+            Client::new(key, id, self.config.session_limits(), now)
+        })
+    }
+
+    /// Recovery: a client with the number it had.
+    pub fn restore_client(&self, instance: &Instance, id: &str, key: u32, seen: Timestamp) -> Arc<Client> {
+        self.next_client_key.fetch_max(key + 1, Ordering::Relaxed);
+        instance.clients.find_or_add(id, || Client::new(key, id, self.config.session_limits(), seen))
+    }
+
+    /// A number for a new connection.
+    pub fn new_link_id(&self) -> u64 {
+        self.next_link_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether one more connection from `address` may begin a handshake; if so it is counted.
+    pub fn begin_handshake(&self, address: IpAddr) -> bool {
+        let mut handshakes = locked(&self.handshakes);
+        let count = handshakes.entry(address).or_default();
+        if *count >= self.config.limits.unauthenticated_max {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    /// A handshake from `address` is over.
+    pub fn end_handshake(&self, address: IpAddr) {
+        let mut handshakes = locked(&self.handshakes);
+        if let Some(count) = handshakes.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                handshakes.remove(&address);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A client as the rest of the broker sees it: its session, and its connection while it has one.
+//!
+//! ```text
+//! absent ──claim──▶ claimed ──open (CONNACK)──▶ open ──release──▶ absent
+//! ```
+//! Whoever publishes to a connected client encodes straight into its outbox and writes to its socket, under its lock;
+//! the client's own task is woken only when the socket is full or the connection is to end.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use wire::Timestamp;
+
+use crate::outbox::{Outbox, SLICES_MAX};
+use crate::rules::Permissions;
+use crate::session::{Session, SessionLimits};
+use crate::store::{Epoch, Store};
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// DISCONNECT from the client.
+    DisconnectedByClient,
+    /// The socket was closed or failed.
+    ClosedByClient,
+    /// Silent for one and a half keep-alives.
+    NoHeart,
+    /// A packet that breaks the standard.
+    ProtocolError,
+    /// A publish it may not make.
+    PublishRefused,
+    /// Too much waits for it.
+    SlowReader,
+    /// Somebody else has its client ID.
+    TakenOver,
+    /// An administrator.
+    ClosedByAdmin,
+    /// The broker stops.
+    Stopping,
+}
+
+impl CloseReason {
+    /// A word for logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CloseReason::DisconnectedByClient => "disconnected by client",
+            CloseReason::ClosedByClient => "closed by client",
+            CloseReason::NoHeart => "no heart",
+            CloseReason::ProtocolError => "protocol error",
+            CloseReason::PublishRefused => "publish refused",
+            CloseReason::SlowReader => "slow reader",
+            CloseReason::TakenOver => "clientId conflict",
+            CloseReason::ClosedByAdmin => "closed by administrator",
+            CloseReason::Stopping => "stopping",
+        }
+    }
+}
+
+/// An acknowledgement that waits for the disk.
+#[derive(Debug)]
+pub struct Due {
+    /// Durable first.
+    pub epoch: Epoch,
+    /// Then sent.
+    pub octets: DueOctets,
+}
+
+/// Acknowledgements are four octets, but SUBACK has one per filter.
+#[derive(Debug)]
+pub enum DueOctets {
+    /// PUBACK, PUBREC, PUBCOMP, UNSUBACK.
+    Short([u8; 4]),
+    /// SUBACK.
+    Long(Vec<u8>),
+}
+
+/// A connection.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own reader")]
+pub struct Link {
+    /// Unique per connection.
+    pub id: u64,
+    /// CONNACK was sent.
+    pub open: bool,
+    /// Octets on their way.
+    pub out: Outbox,
+    /// Acknowledgements in order of what they acknowledge.
+    pub due: VecDeque<Due>,
+    /// For writing from any task; `None` when the transport has frames of its own.
+    pub socket: Option<Arc<TcpStream>>,
+    /// The socket took less than it was given; its task waits until it takes more.
+    pub blocked: bool,
+    /// Wakes the connection's task.
+    pub wake: Arc<Notify>,
+    /// The task is to end the connection.
+    pub closing: Option<CloseReason>,
+    /// Somebody wants to know whether the peer is still there.
+    pub probe: bool,
+    /// Ends with the connection.
+    pub clean: bool,
+    /// What the client may do.
+    pub permissions: Arc<Permissions>,
+    /// From where.
+    pub peer: SocketAddr,
+    /// Since when.
+    pub since: Timestamp,
+    /// By which credential.
+    pub access_key: String,
+    /// In milliseconds; 0 for none.
+    pub keep_alive_ms: i64,
+}
+
+impl Link {
+    /// Moves acknowledgements that are durable into the outbox.
+    pub fn release_due(&mut self, store: &Store) {
+        while let Some(due) = self.due.front() {
+            if !store.is_durable(due.epoch) {
+                return;
+            }
+            match &due.octets {
+                DueOctets::Short(octets) => self.out.put(octets),
+                DueOctets::Long(octets) => self.out.put(octets),
+            }
+            self.due.pop_front();
+        }
+    }
+
+    /// Writes what the socket takes; wakes the task when it takes no more, or when the transport has its own frames.
+    pub fn flush(&mut self) {
+        if self.out.is_empty() || self.blocked {
+            return;
+        }
+        let Some(socket) = &self.socket else {
+            self.wake.notify_one();
+            return;
+        };
+        while !self.out.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = self.out.slices(&mut slices);
+            match socket.try_write_vectored(&slices[..count]) {
+                Ok(written) => self.out.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    self.wake.notify_one();
+                    return;
+                }
+                Err(_) => {
+                    self.close(CloseReason::ClosedByClient);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Asks the connection's task to end it; the first reason stands.
+    pub fn close(&mut self, reason: CloseReason) {
+        self.closing.get_or_insert(reason);
+        self.wake.notify_one();
+    }
+}
+
+/// What a client's lock guards.
+#[derive(Debug)]
+pub struct ClientState {
+    /// Its messages.
+    pub session: Session,
+    /// Its connection.
+    pub link: Option<Link>,
+    /// When it last came or went.
+    pub seen: Timestamp,
+    /// Whether it has a row in the table of clients.
+    pub has_row: bool,
+}
+
+/// A client of one instance.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number in the store.
+    pub key: u32,
+    /// Its client ID.
+    pub id: Box<str>,
+    /// Everything that changes.
+    pub state: Mutex<ClientState>,
+    /// Told when a connection ends.
+    pub freed: Notify,
+    persistent: AtomicBool,
+    last_heard_ms: AtomicI64,
+}
+
+impl Client {
+    /// A client that is absent.
+    pub fn new(key: u32, id: &str, limits: SessionLimits, seen: Timestamp) -> Self {
+        let state = ClientState { session: Session::new(limits), link: None, seen, has_row: false };
+        Client {
+            key,
+            id: id.into(),
+            state: Mutex::new(state),
+            freed: Notify::new(),
+            persistent: AtomicBool::new(false),
+            last_heard_ms: AtomicI64::new(seen.as_millis()),
+        }
+    }
+
+    /// Whether its session outlives its connection.
+    pub fn is_persistent(&self) -> bool {
+        self.persistent.load(Ordering::Acquire)
+    }
+
+    /// From here on it does, or does not.
+    pub fn set_persistent(&self, persistent: bool) {
+        self.persistent.store(persistent, Ordering::Release);
+    }
+
+    /// When it last sent something.
+    pub fn last_heard(&self) -> Timestamp {
+        Timestamp::from_millis(self.last_heard_ms.load(Ordering::Relaxed))
+    }
+
+    /// It has just sent something.
+    pub fn heard(&self, now: Timestamp) {
+        self.last_heard_ms.store(now.as_millis(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,170 @@
+//! What a broker is told when it starts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use service_kit::config::{ApiArgs, LogArgs};
+
+use crate::rules::Profile;
+use crate::session::SessionLimits;
+
+/// What happens when somebody connects with a client ID that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DuplicateClient {
+    /// The newcomer is refused while the holder is alive.
+    Deny,
+    /// The holder is disconnected (MQTT 3.1.1 [MQTT-3.1.4-2]).
+    Takeover,
+}
+
+/// An MQTT broker with P2P messages that loses nothing it acknowledged.
+///
+/// Clients are `<GroupID>@@@<DeviceID>`, sign in with `Signature|<access key>|<instance>`, and publish below parent
+/// topics that an administrator created. A message to `<parent>/p2p/<client ID>` reaches that client without a
+/// subscription. See docs/wire.md.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "broker", version)]
+pub struct Config {
+    /// Folder for messages, sessions and the registry; survives restarts
+    #[arg(long, env = "BROKER_DATA_DIR", default_value = "data/broker", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// MQTT over TCP
+    #[arg(long, env = "BROKER_MQTT", default_value = "127.0.0.1:1883", value_name = "ADDR")]
+    pub mqtt: SocketAddr,
+    /// MQTT over WebSocket, path /mqtt
+    #[arg(long, env = "BROKER_WEBSOCKET", default_value = "127.0.0.1:8083", value_name = "ADDR")]
+    pub websocket: SocketAddr,
+    /// API, health and metrics
+    #[arg(long, env = "BROKER_HTTP", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub http: SocketAddr,
+    /// TOML file of instances, groups, parent topics and credentials, merged at start
+    #[arg(long, env = "BROKER_PROVISION", value_name = "FILE")]
+    pub provision: Option<PathBuf>,
+    /// `strict`: the rules of Message Queue for MQTT; `standard`: a plain MQTT broker without provisioning
+    #[arg(long, env = "BROKER_PROFILE", default_value = "strict")]
+    pub profile: Profile,
+    /// When a client ID is in use: `deny` the newcomer or `takeover`; the default follows the profile
+    #[arg(long, env = "BROKER_DUPLICATE_CLIENT")]
+    pub duplicate_client: Option<DuplicateClient>,
+    /// How long a newcomer waits while the holder of its client ID is probed, in milliseconds
+    #[arg(long, env = "BROKER_DUPLICATE_PROBE_MS", default_value_t = 4000, value_name = "MS")]
+    pub duplicate_probe_ms: u64,
+    /// Allow MQTT without TLS on an address that other machines can reach
+    #[arg(long, env = "BROKER_ALLOW_PLAINTEXT")]
+    pub allow_plaintext: bool,
+    /// Bounds
+    #[command(flatten)]
+    pub limits: Limits,
+    /// API token
+    #[command(flatten)]
+    pub api: ApiArgs,
+    /// Logging
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Bounds of a broker. Defaults are those of Message Queue for MQTT where it has one.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Limits {
+    /// Connections per instance
+    #[arg(long, env = "BROKER_CONNECTIONS_MAX", default_value_t = 100_000, value_name = "N")]
+    pub connections_max: usize,
+    /// Connections per address that have not finished CONNECT
+    #[arg(long, env = "BROKER_UNAUTHENTICATED_MAX", default_value_t = 1000, value_name = "N")]
+    pub unauthenticated_max: usize,
+    /// Largest payload, in bytes
+    #[arg(long, env = "BROKER_PAYLOAD_BYTES_MAX", default_value_t = 64 * 1024, value_name = "BYTES")]
+    pub payload_bytes_max: usize,
+    /// Filters one client may subscribe to
+    #[arg(long, env = "BROKER_FILTERS_PER_CLIENT_MAX", default_value_t = 30, value_name = "N")]
+    pub filters_per_client_max: usize,
+    /// Messages sent to one client and not acknowledged
+    #[arg(long, env = "BROKER_INFLIGHT_MAX", default_value_t = 1000, value_name = "N")]
+    pub inflight_max: usize,
+    /// Messages in memory that wait for one connected client
+    #[arg(long, env = "BROKER_WAITING_MAX", default_value_t = 1000, value_name = "N")]
+    pub waiting_max: usize,
+    /// Stored messages for one client; the oldest is dropped
+    #[arg(long, env = "BROKER_STORED_PER_CLIENT_MAX", default_value_t = 1000, value_name = "N")]
+    pub stored_per_client_max: usize,
+    /// How long an offline message is kept, in hours
+    #[arg(long, env = "BROKER_STORED_HOURS_MAX", default_value_t = 72, value_name = "HOURS")]
+    pub stored_hours_max: u64,
+    /// How long a session nobody uses is kept, in days
+    #[arg(long, env = "BROKER_SESSION_DAYS_MAX", default_value_t = 30, value_name = "DAYS")]
+    pub session_days_max: u64,
+    /// Topics with a retained message, per instance
+    #[arg(long, env = "BROKER_RETAINED_MAX", default_value_t = 100_000, value_name = "N")]
+    pub retained_max: usize,
+}
+
+/// Octets of a PUBLISH besides its payload: fixed header, topic length, longest UTF-8 topic of 64 characters, id.
+const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 4 * 64 + 2;
+/// Largest packet of the standard profile.
+const STANDARD_PACKET_BYTES_MAX: usize = 1024 * 1024;
+
+impl Config {
+    /// What to do about client IDs in use.
+    pub fn duplicates(&self) -> DuplicateClient {
+        self.duplicate_client.unwrap_or(match self.profile {
+            Profile::Strict => DuplicateClient::Deny,
+            Profile::Standard => DuplicateClient::Takeover,
+        })
+    }
+
+    /// How long a newcomer waits.
+    pub fn duplicate_probe(&self) -> Duration {
+        Duration::from_millis(self.duplicate_probe_ms)
+    }
+
+    /// Largest packet after CONNECT.
+    pub fn packet_bytes_max(&self) -> usize {
+        match self.profile {
+            Profile::Strict => self.limits.payload_bytes_max + PUBLISH_OVERHEAD_BYTES,
+            Profile::Standard => {
+                STANDARD_PACKET_BYTES_MAX.max(self.limits.payload_bytes_max + PUBLISH_OVERHEAD_BYTES)
+            }
+        }
+    }
+
+    /// Bounds of one session.
+    pub fn session_limits(&self) -> SessionLimits {
+        SessionLimits {
+            inflight_max: self.limits.inflight_max,
+            live_waiting_max: self.limits.waiting_max,
+            stored_max: self.limits.stored_per_client_max,
+            receiving_max: self.limits.inflight_max,
+        }
+    }
+
+    /// What cannot work, all at once.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        for (what, address) in [("--mqtt", self.mqtt), ("--websocket", self.websocket)] {
+            if !service_kit::config::is_loopback(&address) && !self.allow_plaintext {
+                mistakes.push(format!(
+                    "{what} {address} is reachable without TLS; add --allow-plaintext if that is wanted"
+                ));
+            }
+        }
+        for (what, value) in [
+            ("--inflight-max", self.limits.inflight_max),
+            ("--waiting-max", self.limits.waiting_max),
+            ("--stored-per-client-max", self.limits.stored_per_client_max),
+            ("--filters-per-client-max", self.limits.filters_per_client_max),
+        ] {
+            if value == 0 {
+                mistakes.push(format!("{what} must be at least 1"));
+            }
+        }
+        if self.limits.inflight_max > 65_535 {
+            mistakes
+                .push("--inflight-max must be at most 65535, the number of packet identifiers".to_owned());
+        }
+        if self.profile == Profile::Standard && self.provision.is_some() {
+            mistakes.push("--provision has no meaning in --profile standard".to_owned());
+        }
+        mistakes
+    }
+}

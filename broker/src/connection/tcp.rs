@@ -1,0 +1,245 @@
+//! The loop over a TCP socket.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::Peer;
+use super::handshake::{CONNECT_BYTES_MAX, CONNECT_SECS_MAX, HandshakeError, Origin, handshake};
+use crate::admission::code;
+use crate::broker::Broker;
+use crate::client::CloseReason;
+use crate::codec::{self, CONNACK_V5_UNSUPPORTED, CodecError, Connect, Packet};
+
+/// Octets read at once, into a buffer that all connections of a thread share.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads before other connections get their turn.
+const READS_IN_A_ROW: usize = 4;
+
+thread_local! {
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Serves one connection until it ends.
+pub async fn serve(broker: Arc<Broker>, socket: TcpStream, stop: CancellationToken) {
+    let Ok(address) = socket.peer_addr() else { return };
+    if !broker.begin_handshake(address.ip()) {
+        broker.metrics.connection_refused("unauthenticated");
+        return;
+    }
+    let socket = Arc::new(socket);
+    let _ = socket.set_nodelay(true);
+    let origin = Origin { peer: address, socket: Some(socket.clone()) };
+    let deadline = Duration::from_secs(CONNECT_SECS_MAX);
+    let first = tokio::select! {
+        first = timeout(deadline, read_connect(&socket)) => first,
+        () = stop.cancelled() => return broker.end_handshake(address.ip()),
+    };
+    let begun = match first {
+        Ok(Ok(first)) => begin(&broker, &socket, origin, first, &stop).await,
+        Ok(Err(refusal)) => refuse(&broker, &socket, refusal).await,
+        Err(_) => {
+            broker.metrics.connection_refused("connect_timeout");
+            None
+        }
+    };
+    broker.end_handshake(address.ip());
+    if let Some((mut peer, rest)) = begun {
+        let reason = run(&mut peer, &socket, rest, &stop).await;
+        peer.end(reason);
+    }
+}
+
+/// What precedes CONNACK 0 and goes wrong.
+#[derive(Debug)]
+pub enum ConnectFailure {
+    /// The socket.
+    Socket,
+    /// The first packet.
+    Codec(CodecError, Option<u8>),
+}
+
+/// The first packet and what came behind it.
+pub type FirstPacket = (Connect, BytesMut);
+
+async fn read_connect(socket: &TcpStream) -> Result<FirstPacket, ConnectFailure> {
+    let mut octets = BytesMut::with_capacity(512);
+    loop {
+        if let Some(connect) = parse_connect(&mut octets)? {
+            return Ok((connect, octets));
+        }
+        socket.readable().await.map_err(|_| ConnectFailure::Socket)?;
+        match socket.try_read_buf(&mut octets) {
+            Ok(0) => return Err(ConnectFailure::Socket),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Err(ConnectFailure::Socket),
+        }
+    }
+}
+
+/// Takes CONNECT off the front of `octets`, once it is whole.
+pub fn parse_connect(octets: &mut BytesMut) -> Result<Option<Connect>, ConnectFailure> {
+    let plain = |error| ConnectFailure::Codec(error, None);
+    let Some(frame) = codec::frame(octets, CONNECT_BYTES_MAX).map_err(plain)? else { return Ok(None) };
+    let level = codec::connect_level(&frame, octets);
+    let packet = octets.split_to(frame.total_bytes);
+    match codec::read(&frame, &packet) {
+        Ok(Packet::Connect(connect)) => Ok(Some(*connect)),
+        Ok(_) => Err(plain(CodecError::Type(frame.first >> 4))),
+        Err(error) => Err(ConnectFailure::Codec(error, level)),
+    }
+}
+
+/// What to answer to a first packet that is no CONNECT we take; nothing when the standard says to close.
+pub fn answer_to(failure: &ConnectFailure) -> &'static [u8] {
+    match failure {
+        ConnectFailure::Codec(CodecError::ProtocolLevel(5), _) => &CONNACK_V5_UNSUPPORTED,
+        ConnectFailure::Codec(CodecError::ProtocolLevel(_), _) => &[0x20, 2, 0, code::PROTOCOL_LEVEL],
+        ConnectFailure::Codec(_, _) | ConnectFailure::Socket => &[],
+    }
+}
+
+async fn refuse(broker: &Broker, socket: &TcpStream, failure: ConnectFailure) -> Option<(Peer, BytesMut)> {
+    match &failure {
+        ConnectFailure::Codec(CodecError::ProtocolLevel(_), _) => {
+            broker.metrics.connection_refused("protocol_level");
+        }
+        ConnectFailure::Codec(error, _) => {
+            broker.metrics.packet_malformed();
+            debug!(%error, "malformed first packet");
+        }
+        ConnectFailure::Socket => broker.metrics.connection_refused("closed_before_connect"),
+    }
+    write_all(socket, answer_to(&failure)).await;
+    None
+}
+
+async fn begin(
+    broker: &Arc<Broker>,
+    socket: &TcpStream,
+    origin: Origin,
+    first: FirstPacket,
+    stop: &CancellationToken,
+) -> Option<(Peer, BytesMut)> {
+    let (connect, rest) = first;
+    let outcome = tokio::select! {
+        outcome = handshake(broker, &connect, origin) => outcome,
+        () = stop.cancelled() => return None,
+    };
+    match outcome {
+        Ok(peer) => Some((peer, rest)),
+        Err(HandshakeError::Refused(refusal)) => {
+            write_all(socket, &codec::connack(false, refusal.code())).await;
+            None
+        }
+        Err(HandshakeError::Store(_)) => None,
+    }
+}
+
+async fn write_all(socket: &TcpStream, mut octets: &[u8]) {
+    while !octets.is_empty() {
+        if socket.writable().await.is_err() {
+            return;
+        }
+        match socket.try_write(octets) {
+            Ok(written) => octets = &octets[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}
+
+async fn run(
+    peer: &mut Peer,
+    socket: &TcpStream,
+    mut rest: BytesMut,
+    stop: &CancellationToken,
+) -> CloseReason {
+    if let Err(reason) = take_packets(peer, &mut rest) {
+        return reason;
+    }
+    let wake = peer.wake.clone();
+    loop {
+        let (blocked, hold) = (peer.is_blocked(), peer.must_hold());
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return CloseReason::Stopping,
+            () = wake.notified() => {
+                if let Err(reason) = peer.on_wake() {
+                    return reason;
+                }
+                if peer.takes_probe() {
+                    probe(socket);
+                }
+            }
+            writable = socket.writable(), if blocked => {
+                if writable.is_err() {
+                    return CloseReason::ClosedByClient;
+                }
+                peer.on_writable();
+            }
+            readable = socket.readable(), if !hold => {
+                if readable.is_err() {
+                    return CloseReason::ClosedByClient;
+                }
+                if let Err(reason) = read_some(peer, socket, &mut rest) {
+                    return reason;
+                }
+            }
+            () = peer.broker.store.progress(), if hold => {}
+        }
+    }
+}
+
+/// Reads while there is something, but not for ever.
+fn read_some(peer: &mut Peer, socket: &TcpStream, rest: &mut BytesMut) -> Result<(), CloseReason> {
+    READ_BUFFER.with_borrow_mut(|buffer| {
+        for _ in 0..READS_IN_A_ROW {
+            let read = match socket.try_read(buffer) {
+                Ok(0) => return Err(CloseReason::ClosedByClient),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(_) => return Err(CloseReason::ClosedByClient),
+            };
+            if rest.is_empty() {
+                let consumed = peer.on_octets(&buffer[..read])?;
+                rest.extend_from_slice(&buffer[consumed..read]);
+            } else {
+                rest.extend_from_slice(&buffer[..read]);
+                take_packets(peer, rest)?;
+            }
+            if read < buffer.len() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    })
+}
+
+fn take_packets(peer: &mut Peer, rest: &mut BytesMut) -> Result<(), CloseReason> {
+    let consumed = peer.on_octets(rest)?;
+    if consumed == rest.len() {
+        *rest = BytesMut::new();
+    } else {
+        let _ = rest.split_to(consumed);
+    }
+    Ok(())
+}
+
+/// Has the kernel find out whether the peer is there: one question a second, three without an answer end the socket.
+fn probe(socket: &TcpStream) {
+    let second = Duration::from_secs(1);
+    let keepalive = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(3);
+    if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {
+        debug!(%error, "a socket cannot be probed");
+    }
+}

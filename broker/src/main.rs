@@ -1,0 +1,32 @@
+//! The broker as a program: configure, observe, build, serve, drain.
+
+use std::process::ExitCode;
+
+use broker::{Config, Listeners, run};
+use clap::Parser;
+use service_kit::clock::Clock;
+use service_kit::lifecycle::Lifecycle;
+use service_kit::telemetry;
+use tracing::{error, info};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let config = Config::parse();
+    match serve(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!("{failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let _logs = telemetry::start("broker", &config.log)?;
+    let listeners = Listeners::bind(&config)?;
+    let lifecycle = Lifecycle::new();
+    lifecycle.stop_on_signals();
+    run(config, listeners, Clock::system(), lifecycle).await?;
+    info!("stopped");
+    Ok(())
+}

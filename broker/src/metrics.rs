@@ -1,0 +1,203 @@
+//! What happened, counted: functions named as past events, so that nobody else spells a metric's name.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use service_kit::metrics::Metrics;
+
+use crate::client::CloseReason;
+use crate::store::Store;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+    qos: u8,
+}
+
+/// The broker's metrics.
+#[derive(Debug)]
+pub struct BrokerMetrics {
+    connections: Gauge,
+    accepted: Counter,
+    refused: Family<ReasonLabel, Counter>,
+    closed: Family<ReasonLabel, Counter>,
+    publish_refused: Family<ReasonLabel, Counter>,
+    subscribe_refused: Family<ReasonLabel, Counter>,
+    malformed: Counter,
+    received: [[Counter; 3]; 2],
+    sent: [[Counter; 3]; 2],
+    dropped: Family<ReasonLabel, Counter>,
+    stored: Counter,
+}
+
+/// P2P or subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Addressed to a client.
+    P2p,
+    /// By subscription.
+    Sub,
+}
+
+impl BrokerMetrics {
+    /// Registers everything under `metrics`.
+    pub fn new(metrics: &Metrics, store: &Arc<Store>) -> Self {
+        let received = Family::<KindLabel, Counter>::default();
+        let sent = Family::<KindLabel, Counter>::default();
+        let figures = BrokerMetrics {
+            connections: Gauge::default(),
+            accepted: Counter::default(),
+            refused: Family::default(),
+            closed: Family::default(),
+            publish_refused: Family::default(),
+            subscribe_refused: Family::default(),
+            malformed: Counter::default(),
+            received: by_kind(&received),
+            sent: by_kind(&sent),
+            dropped: Family::default(),
+            stored: Counter::default(),
+        };
+        metrics.register(|registry| {
+            registry.register("connections", "Open connections", figures.connections.clone());
+            registry.register("connections_accepted", "CONNACK 0", figures.accepted.clone());
+            registry.register("connections_refused", "CONNECT refused, by reason", figures.refused.clone());
+            registry.register(
+                "connections_closed",
+                "Connections that ended, by reason",
+                figures.closed.clone(),
+            );
+            registry.register(
+                "publish_refused",
+                "PUBLISH refused, by reason",
+                figures.publish_refused.clone(),
+            );
+            registry.register(
+                "subscribe_refused",
+                "Filters refused, by reason",
+                figures.subscribe_refused.clone(),
+            );
+            registry.register(
+                "packets_malformed",
+                "Packets that break the standard",
+                figures.malformed.clone(),
+            );
+            registry.register("messages_received", "Messages published, by kind and QoS", received);
+            registry.register("messages_sent", "Messages delivered, by kind and QoS", sent);
+            registry.register("messages_dropped", "Messages dropped, by reason", figures.dropped.clone());
+            registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
+            registry.register_collector(Box::new(StoreCollector(store.clone())));
+        });
+        figures
+    }
+
+    /// CONNACK 0.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+        self.accepted.inc();
+    }
+
+    /// An open connection ended.
+    pub fn connection_closed(&self, reason: CloseReason) {
+        self.connections.dec();
+        self.closed.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
+    }
+
+    /// A CONNECT was refused, or none came.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A PUBLISH was refused.
+    pub fn publish_refused(&self, reason: &'static str) {
+        self.publish_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A filter was refused.
+    pub fn subscribe_refused(&self, reason: &'static str) {
+        self.subscribe_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A packet broke the standard.
+    pub fn packet_malformed(&self) {
+        self.malformed.inc();
+    }
+
+    /// A message came in.
+    pub fn message_received(&self, kind: Kind, qos: u8) {
+        self.received[kind as usize][usize::from(qos.min(2))].inc();
+    }
+
+    /// A message went to a receiver's outbox or queue.
+    pub fn message_sent(&self, kind: Kind, qos: u8) {
+        self.sent[kind as usize][usize::from(qos.min(2))].inc();
+    }
+
+    /// Messages were dropped.
+    pub fn messages_dropped(&self, reason: &'static str, count: usize) {
+        if count > 0 {
+            self.dropped.get_or_create(&ReasonLabel { reason }).inc_by(count as u64);
+        }
+    }
+
+    /// A message went to the store.
+    pub fn message_stored(&self) {
+        self.stored.inc();
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> i64 {
+        self.connections.get()
+    }
+
+    /// Messages in and out so far.
+    pub fn totals(&self) -> (u64, u64) {
+        let sum = |counters: &[[Counter; 3]; 2]| counters.iter().flatten().map(Counter::get).sum();
+        (sum(&self.received), sum(&self.sent))
+    }
+}
+
+fn by_kind(family: &Family<KindLabel, Counter>) -> [[Counter; 3]; 2] {
+    ["p2p", "sub"].map(|kind| [0, 1, 2].map(|qos| family.get_or_create(&KindLabel { kind, qos }).clone()))
+}
+
+/// Reads the store's own figures at each scrape.
+#[derive(Debug)]
+struct StoreCollector(Arc<Store>);
+
+impl Collector for StoreCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let figures = self.0.figures();
+        let counters = [
+            ("store_syncs", "Batches synced to disk", &figures.syncs),
+            ("store_messages", "Message records written", &figures.messages),
+            (
+                "store_messages_skipped",
+                "Records not written: every receiver was done first",
+                &figures.messages_skipped,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value.load(Ordering::Relaxed));
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let gauges = [
+            ("store_log_bytes", "Octets in the log", &figures.log_bytes),
+            ("store_queued_bytes", "Octets waiting for the disk", &figures.queued_bytes),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

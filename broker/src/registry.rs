@@ -1,0 +1,62 @@
+//! What administrators lay down: instances with groups, parent topics and credentials, in memory and on disk.
+//!
+//! A change is on disk before it is answered. Provisioning adds and updates, and never deletes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use service_kit::config::Secret;
+use wire::{GroupId, InstanceId};
+
+use crate::rules::{Credential, Grant, ParentTopic, Rules};
+use crate::store::tables::{RowChange, Table};
+
+/// An access key as it is written down.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CredentialRow {
+    secret: String,
+    groups: Option<BTreeSet<GroupId>>,
+    allow: Vec<Grant>,
+}
+
+/// The rules of an instance as they are written down.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct RulesRow {
+    groups: BTreeSet<GroupId>,
+    topics: BTreeSet<ParentTopic>,
+    credentials: BTreeMap<String, CredentialRow>,
+}
+
+/// Writes the rules of an instance.
+pub fn put_rules(instance: &str, rules: &Rules) -> RowChange {
+    let credentials = rules.credentials.iter().map(|(key, credential)| {
+        let Credential { secret, groups, allow } = credential.clone();
+        (key.clone(), CredentialRow { secret: secret.reveal().to_owned(), groups, allow })
+    });
+    let row = RulesRow {
+        groups: rules.groups.clone(),
+        topics: rules.topics.clone(),
+        credentials: credentials.collect(),
+    };
+    // Text keys only, so this cannot fail.
+    let value = serde_json::to_vec(&row).unwrap_or_default();
+    RowChange::put(Table::Registry, instance.as_bytes().to_vec(), value)
+}
+
+/// Reads the rules of an instance.
+pub fn read_rules(key: &[u8], value: &[u8]) -> Option<(InstanceId, Rules)> {
+    let instance = std::str::from_utf8(key).ok()?.parse().ok()?;
+    let row: RulesRow = serde_json::from_slice(value).ok()?;
+    let credentials = row.credentials.into_iter().map(|(key, row)| {
+        (key, Credential { secret: Secret::new(row.secret), groups: row.groups, allow: row.allow })
+    });
+    let rules = Rules { groups: row.groups, topics: row.topics, credentials: credentials.collect() };
+    Some((instance, rules))
+}
+
+/// Adds and updates what `more` lays down.
+pub fn merge(rules: &mut Rules, more: Rules) {
+    rules.groups.extend(more.groups);
+    rules.topics.extend(more.topics);
+    rules.credentials.extend(more.credentials);
+}

@@ -1,0 +1,98 @@
+//! ● The retained message of each topic (MQTT 3.1.1 section 3.3.1.3).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::message::Message;
+
+/// Retained messages of one instance, in order of topic.
+#[derive(Debug, Default)]
+pub struct Retained {
+    by_topic: BTreeMap<Box<str>, Arc<Message>>,
+}
+
+/// What a retained publish did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is the topic's message from here on.
+    Set,
+    /// It was empty: the topic has no message any more.
+    Cleared,
+    /// There are as many topics as there may be; nothing changed.
+    Full,
+}
+
+impl Retained {
+    /// Takes a message published with RETAIN: an empty one clears the topic.
+    pub fn apply(&mut self, message: &Arc<Message>, topics_max: usize) -> Change {
+        let topic = message.topic();
+        if message.payload().is_empty() {
+            self.by_topic.remove(topic);
+            return Change::Cleared;
+        }
+        if self.by_topic.len() >= topics_max && !self.by_topic.contains_key(topic) {
+            return Change::Full;
+        }
+        self.by_topic.insert(topic.into(), message.clone());
+        Change::Set
+    }
+
+    /// The messages a new subscription to `filter` gets.
+    pub fn matching(&self, filter: &str) -> Vec<Arc<Message>> {
+        if !filter.contains(['+', '#']) {
+            return self.by_topic.get(filter).cloned().into_iter().collect();
+        }
+        // Everything a filter matches begins with the levels before its first wildcard.
+        let fixed: String =
+            filter.split_inclusive('/').take_while(|level| !level.contains(['+', '#'])).collect();
+        let from = fixed.strip_suffix('/').unwrap_or(&fixed);
+        self.by_topic
+            .range::<str, _>((std::ops::Bound::Included(from), std::ops::Bound::Unbounded))
+            .take_while(|(topic, _)| topic.starts_with(from))
+            .filter(|(topic, _)| wire::topic::filter_matches(filter, topic))
+            .map(|(_, message)| message.clone())
+            .collect()
+    }
+
+    /// How many topics have a message.
+    pub fn count(&self) -> usize {
+        self.by_topic.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use wire::Timestamp;
+
+    use super::*;
+    use crate::message::Qos;
+
+    fn message(topic: &str, payload: &str) -> Arc<Message> {
+        Arc::new(Message::new(topic, payload.as_bytes(), Qos::AtLeastOnce, Timestamp::EPOCH).retained(true))
+    }
+
+    #[test]
+    fn an_empty_message_clears_and_a_full_table_refuses_new_topics_only() {
+        let mut retained = Retained::default();
+        assert_eq!(retained.apply(&message("a/b", "1"), 1), Change::Set);
+        assert_eq!(retained.apply(&message("a/c", "1"), 1), Change::Full);
+        assert_eq!(retained.apply(&message("a/b", "2"), 1), Change::Set);
+        assert_eq!(retained.matching("a/#")[0].payload(), b"2");
+        assert_eq!(retained.apply(&message("a/b", ""), 1), Change::Cleared);
+        assert_eq!(retained.count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn it_finds_what_a_scan_would_find(topics in prop::collection::btree_set("[ab](/[ab$]{0,2}){0,3}", 0..20), filter in "(\\+|#|[ab](/[ab+]){0,3}(/#)?)") {
+            let mut retained = Retained::default();
+            for topic in &topics {
+                retained.apply(&message(topic, "x"), usize::MAX);
+            }
+            let found: Vec<String> = retained.matching(&filter).iter().map(|m| m.topic().to_owned()).collect();
+            let expected: Vec<String> = topics.into_iter().filter(|topic| wire::topic::filter_matches(&filter, topic)).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! ● What an administrator has laid down for one instance, and what follows for a topic or a filter.
+//!
+//! A client may publish where its credential grants W and subscribe where it grants R; a grant is a topic filter in
+//! which `{device}` stands for the client's DeviceID. P2P messages reach the client they name without a grant to read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use service_kit::config::Secret;
+use wire::topic::{P2P_LEVEL, ParseTopicError, filter_matches, is_p2p, parent_of, wildcards_are_well_placed};
+use wire::{DeviceId, GroupId, P2pAddress, Topic, TopicFilter};
+
+/// Deepest topic of the standard profile, in levels.
+pub const STANDARD_LEVELS_MAX: usize = 128;
+/// Stands for the connected client's DeviceID in a grant.
+pub const DEVICE_PLACEHOLDER: &str = "{device}";
+/// Longest grant or parent topic, in characters.
+pub const GRANT_CHARS_MAX: usize = 64;
+
+/// Which set of rules a broker keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Profile {
+    /// Message Queue for MQTT: provisioned groups, parent topics and credentials.
+    Strict,
+    /// A plain MQTT broker: any client ID and topic, no credentials.
+    Standard,
+}
+
+/// What a grant allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub enum Actions {
+    /// Subscribe.
+    R,
+    /// Publish.
+    W,
+    /// Both.
+    RW,
+}
+
+impl Actions {
+    fn reads(self) -> bool {
+        matches!(self, Actions::R | Actions::RW)
+    }
+
+    fn writes(self) -> bool {
+        matches!(self, Actions::W | Actions::RW)
+    }
+}
+
+/// Why a text is no grant or parent topic.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseRuleError {
+    /// Not a filter.
+    #[error("`{0}` is not a topic filter of 1 to {GRANT_CHARS_MAX} characters with well-placed wildcards")]
+    Grant(String),
+    /// Not a parent topic.
+    #[error("`{0}` is not a parent topic: 1 to {GRANT_CHARS_MAX} of 0-9 A-Z a-z _ -")]
+    Parent(String),
+}
+
+/// The first level of topics, created by an administrator.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ParentTopic(String);
+
+impl ParentTopic {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for ParentTopic {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ParentTopic {
+    type Err = ParseRuleError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let length_fits = (1..=GRANT_CHARS_MAX).contains(&text.chars().count());
+        if length_fits && text.chars().all(wire::name::is_name_char) {
+            return Ok(ParentTopic(text.to_owned()));
+        }
+        Err(ParseRuleError::Parent(text.chars().take(GRANT_CHARS_MAX + 1).collect()))
+    }
+}
+
+impl TryFrom<String> for ParentTopic {
+    type Error = ParseRuleError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ParentTopic> for String {
+    fn from(parent: ParentTopic) -> String {
+        parent.0
+    }
+}
+
+/// Where a credential may do what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Grant {
+    /// A topic filter; may hold `{device}`.
+    #[schema(value_type = String, example = "rtc-up/{device}")]
+    pub topic: GrantFilter,
+    /// `R`, `W` or `RW`.
+    pub actions: Actions,
+}
+
+/// The topic filter of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GrantFilter(String);
+
+impl FromStr for GrantFilter {
+    type Err = ParseRuleError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let length_fits = (1..=GRANT_CHARS_MAX).contains(&text.chars().count());
+        if length_fits && wildcards_are_well_placed(text) && !text.contains('\0') {
+            return Ok(GrantFilter(text.to_owned()));
+        }
+        Err(ParseRuleError::Grant(text.chars().take(GRANT_CHARS_MAX + 1).collect()))
+    }
+}
+
+impl TryFrom<String> for GrantFilter {
+    type Error = ParseRuleError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<GrantFilter> for String {
+    fn from(filter: GrantFilter) -> String {
+        filter.0
+    }
+}
+
+impl fmt::Display for GrantFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An access key: who may sign with it, and what that allows.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Its secret.
+    pub secret: Secret,
+    /// Whose clients it signs for; `None` for any group of the instance.
+    pub groups: Option<BTreeSet<GroupId>>,
+    /// What they may do.
+    pub allow: Vec<Grant>,
+}
+
+/// Everything laid down for an instance.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Groups that exist.
+    pub groups: BTreeSet<GroupId>,
+    /// Parent topics that exist.
+    pub topics: BTreeSet<ParentTopic>,
+    /// Access keys.
+    pub credentials: BTreeMap<String, Credential>,
+}
+
+/// What a connected client may do: the grants of its credential with its own DeviceID filled in.
+#[derive(Clone, Debug, Default)]
+pub struct Permissions {
+    read: Vec<String>,
+    write: Vec<String>,
+    unlimited: bool,
+}
+
+impl Permissions {
+    /// Of a client of the standard profile, and of the broker's own API.
+    pub fn unlimited() -> Self {
+        Permissions { unlimited: true, ..Permissions::default() }
+    }
+
+    /// Of `device` under these grants.
+    pub fn of(grants: &[Grant], device: &DeviceId) -> Self {
+        let filled = |wanted: fn(Actions) -> bool| {
+            let matching = grants.iter().filter(move |grant| wanted(grant.actions));
+            matching.map(|grant| grant.topic.0.replace(DEVICE_PLACEHOLDER, device.as_str())).collect()
+        };
+        Permissions { read: filled(Actions::reads), write: filled(Actions::writes), unlimited: false }
+    }
+
+    fn may_write(&self, topic: &str) -> bool {
+        self.unlimited || self.write.iter().any(|filter| filter_matches(filter, topic))
+    }
+
+    fn may_read(&self, filter: &str) -> bool {
+        self.unlimited || self.read.iter().any(|granted| filter_covers(granted, filter))
+    }
+}
+
+/// Whether every topic that `filter` matches is also matched by `granted`.
+pub fn filter_covers(granted: &str, filter: &str) -> bool {
+    let mut granted_levels = granted.split('/');
+    let mut filter_levels = filter.split('/');
+    loop {
+        match (granted_levels.next(), filter_levels.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (_, Some("#")) => return false,
+            (Some("+"), Some(_)) => {}
+            (Some(wanted), Some(level)) if wanted == level => {}
+            (Some(_) | None, Some(_) | None) => return false,
+        }
+    }
+}
+
+/// Where a publish goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To everybody who subscribed.
+    Subscribers,
+    /// To one client, by its ID.
+    Client(String),
+}
+
+/// Why a publish is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishRefusal {
+    /// Not a topic, or a P2P topic that names no client.
+    #[error("the topic is not valid")]
+    Topic(#[source] ParseTopicError),
+    /// The standard profile's own limits.
+    #[error("the topic is empty, has a wildcard, or more than {STANDARD_LEVELS_MAX} levels")]
+    StandardTopic,
+    /// Nobody created the parent topic.
+    #[error("parent topic `{0}` does not exist")]
+    UnknownParent(String),
+    /// No grant.
+    #[error("no grant to publish to `{0}`")]
+    NotAllowed(String),
+    /// More than a message may carry.
+    #[error("the payload of {0} octets is larger than this instance takes")]
+    PayloadTooLarge(usize),
+}
+
+impl PublishRefusal {
+    /// For metrics: a word per reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            PublishRefusal::Topic(_) | PublishRefusal::StandardTopic => "topic_invalid",
+            PublishRefusal::UnknownParent(_) => "parent_unknown",
+            PublishRefusal::NotAllowed(_) => "not_authorized",
+            PublishRefusal::PayloadTooLarge(_) => "payload_too_large",
+        }
+    }
+}
+
+/// Why a filter is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeRefusal {
+    /// Not a filter.
+    #[error("the filter is not valid")]
+    Filter(#[source] ParseTopicError),
+    /// The standard profile's own limits.
+    #[error("the filter is empty, has a misplaced wildcard, or more than {STANDARD_LEVELS_MAX} levels")]
+    StandardFilter,
+    /// Nobody created the parent topic.
+    #[error("parent topic `{0}` does not exist")]
+    UnknownParent(String),
+    /// No grant.
+    #[error("no grant to subscribe to `{0}`")]
+    NotAllowed(String),
+    /// A P2P filter of somebody else.
+    #[error("`{0}` is the P2P filter of another client")]
+    OthersP2p(String),
+}
+
+impl SubscribeRefusal {
+    /// For metrics: a word per reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            SubscribeRefusal::Filter(_) | SubscribeRefusal::StandardFilter => "filter_invalid",
+            SubscribeRefusal::UnknownParent(_) => "parent_unknown",
+            SubscribeRefusal::NotAllowed(_) | SubscribeRefusal::OthersP2p(_) => "not_authorized",
+        }
+    }
+}
+
+/// What a granted filter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribed {
+    /// A filter that matches topics.
+    Matching,
+    /// The client's own P2P filter: granted, and nothing changes, since P2P needs no subscription.
+    OwnP2p,
+}
+
+impl Rules {
+    /// Where a publish to `topic` goes, or why it does not.
+    pub fn check_publish(
+        &self,
+        topic: &str,
+        permissions: &Permissions,
+    ) -> Result<Destination, PublishRefusal> {
+        let parsed: Topic = topic.parse().map_err(PublishRefusal::Topic)?;
+        if !self.topics.contains(parsed.parent()) {
+            return Err(PublishRefusal::UnknownParent(parsed.parent().to_owned()));
+        }
+        if !permissions.may_write(topic) {
+            return Err(PublishRefusal::NotAllowed(topic.to_owned()));
+        }
+        if is_p2p(topic) {
+            let address: P2pAddress = topic.parse().map_err(PublishRefusal::Topic)?;
+            return Ok(Destination::Client(address.target().to_string()));
+        }
+        Ok(Destination::Subscribers)
+    }
+
+    /// Whether `client_id` may subscribe to `filter`.
+    pub fn check_subscribe(
+        &self,
+        filter: &str,
+        client_id: &str,
+        permissions: &Permissions,
+    ) -> Result<Subscribed, SubscribeRefusal> {
+        let parsed: TopicFilter = filter.parse().map_err(SubscribeRefusal::Filter)?;
+        if !self.topics.contains(parsed.parent()) {
+            return Err(SubscribeRefusal::UnknownParent(parsed.parent().to_owned()));
+        }
+        if filter.split('/').nth(1) == Some(P2P_LEVEL) {
+            let own = filter.splitn(3, '/').nth(2) == Some(client_id);
+            return if own {
+                Ok(Subscribed::OwnP2p)
+            } else {
+                Err(SubscribeRefusal::OthersP2p(filter.to_owned()))
+            };
+        }
+        if !permissions.may_read(filter) {
+            return Err(SubscribeRefusal::NotAllowed(filter.to_owned()));
+        }
+        Ok(Subscribed::Matching)
+    }
+}
+
+/// The standard profile: any topic without wildcards.
+pub fn check_standard_topic(topic: &str) -> Result<Destination, PublishRefusal> {
+    let levels = topic.split('/').count();
+    if topic.is_empty() || topic.contains(['+', '#']) || levels > STANDARD_LEVELS_MAX {
+        return Err(PublishRefusal::StandardTopic);
+    }
+    Ok(Destination::Subscribers)
+}
+
+/// The standard profile: any filter with well-placed wildcards.
+pub fn check_standard_filter(filter: &str) -> Result<Subscribed, SubscribeRefusal> {
+    let levels = filter.split('/').count();
+    if filter.is_empty() || !wildcards_are_well_placed(filter) || levels > STANDARD_LEVELS_MAX {
+        return Err(SubscribeRefusal::StandardFilter);
+    }
+    Ok(Subscribed::Matching)
+}
+
+/// Whether a stored message may still go to a client: rights are checked again on replay. A P2P message needs none.
+pub fn may_still_read(topic: &str, permissions: &Permissions) -> bool {
+    is_p2p(topic) || permissions.may_read(topic)
+}
+
+/// The parent topic of a filter, for statistics.
+pub fn parent_topic(filter: &str) -> &str {
+    parent_of(filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rules() -> Rules {
+        Rules {
+            topics: ["rtc-up", "rtc-down"].into_iter().map(|topic| topic.parse().unwrap()).collect(),
+            ..Rules::default()
+        }
+    }
+
+    fn phone() -> Permissions {
+        let grant = |topic: &str, actions| Grant { topic: topic.parse().unwrap(), actions };
+        let grants = [grant("rtc-up/{device}", Actions::W), grant("rtc-down/news/#", Actions::R)];
+        Permissions::of(&grants, &"alice-1".parse().unwrap())
+    }
+
+    fn publish(topic: &str) -> String {
+        rules().check_publish(topic, &phone()).map_or_else(|e| e.to_string(), |to| format!("{to:?}"))
+    }
+
+    fn subscribe(filter: &str) -> String {
+        let outcome = rules().check_subscribe(filter, "GID_RTC_APP@@@alice-1", &phone());
+        outcome.map_or_else(|e| e.to_string(), |what| format!("{what:?}"))
+    }
+
+    #[test]
+    fn publishing() {
+        insta::assert_snapshot!(publish("rtc-up/alice-1"), @"Subscribers");
+        insta::assert_snapshot!(publish("rtc-up/bob-1"), @"no grant to publish to `rtc-up/bob-1`");
+        insta::assert_snapshot!(publish("rtc-sideways/alice-1"), @"parent topic `rtc-sideways` does not exist");
+        insta::assert_snapshot!(publish("rtc-up/#"), @"the topic is not valid");
+        let manager = Permissions::of(
+            &[Grant { topic: "rtc-down/p2p/+".parse().unwrap(), actions: Actions::W }],
+            &"mgr".parse().unwrap(),
+        );
+        let to = rules().check_publish("rtc-down/p2p/GID_RTC_APP@@@bob-1", &manager);
+        assert_eq!(to, Ok(Destination::Client("GID_RTC_APP@@@bob-1".to_owned())));
+        assert!(rules().check_publish("rtc-down/p2p/bob", &manager).is_err());
+    }
+
+    #[test]
+    fn subscribing() {
+        insta::assert_snapshot!(subscribe("rtc-down/news/+"), @"Matching");
+        insta::assert_snapshot!(subscribe("rtc-down/news/#"), @"Matching");
+        insta::assert_snapshot!(subscribe("rtc-down/#"), @"no grant to subscribe to `rtc-down/#`");
+        insta::assert_snapshot!(subscribe("#"), @"the filter is not valid");
+        insta::assert_snapshot!(subscribe("rtc-down/p2p/GID_RTC_APP@@@alice-1"), @"OwnP2p");
+        insta::assert_snapshot!(subscribe("rtc-down/p2p/GID_RTC_APP@@@bob-1"), @"`rtc-down/p2p/GID_RTC_APP@@@bob-1` is the P2P filter of another client");
+    }
+
+    proptest! {
+        #[test]
+        fn what_covers_a_filter_matches_all_it_matches(granted in "(a|\\+)(/(a|b|\\+)){0,3}(/#)?", filter in "(a|\\+)(/(a|b|\\+)){0,3}(/#)?", topic in "a(/[ab]){0,4}") {
+            if filter_covers(&granted, &filter) && filter_matches(&filter, &topic) {
+                prop_assert!(filter_matches(&granted, &topic), "{} {} {}", granted, filter, topic);
+            }
+        }
+    }
+}

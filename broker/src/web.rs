@@ -1,0 +1,67 @@
+//! The HTTP API: what administrators and applications do without MQTT.
+
+use std::sync::{Arc, Mutex};
+
+use service_kit::http::{Guard, Readiness};
+use service_kit::metrics::Metrics;
+use service_kit::problem::Problem;
+
+use crate::broker::Broker;
+use crate::instance::Instance;
+use crate::registry;
+use crate::rules::Rules;
+use crate::sync::locked;
+
+/// Instances, groups, parent topics, credentials.
+mod admin;
+/// Clients: who is connected, and closing connections.
+mod clients;
+/// Sending a message.
+mod messages;
+/// Every path.
+pub mod routes;
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct App {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// What guards every operation.
+    pub guard: Guard,
+    /// Whether clients can connect.
+    pub readiness: Readiness,
+    /// Figures.
+    pub metrics: Metrics,
+    /// Changes of rules, one at a time.
+    changing: Mutex<()>,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(broker: Arc<Broker>, guard: Guard, readiness: Readiness, metrics: Metrics) -> Self {
+        App { broker, guard, readiness, metrics, changing: Mutex::default() }
+    }
+
+    fn instance(&self, id: &str) -> Result<Arc<Instance>, Problem> {
+        let missing = || Problem::not_found("instance-not-found", format!("there is no instance `{id}`"));
+        self.broker.find_instance(id).ok_or_else(missing)
+    }
+
+    /// Changes the rules of an instance; they are on disk when it returns.
+    async fn change_rules<T>(
+        &self,
+        instance: &Instance,
+        change: impl FnOnce(&mut Rules) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let (outcome, epoch) = {
+            let _one_at_a_time = locked(&self.changing);
+            let mut rules = (*instance.rules()).clone();
+            let outcome = change(&mut rules)?;
+            let epoch = self.broker.store.submit_rows(vec![registry::put_rules(&instance.id, &rules)], None);
+            instance.set_rules(rules);
+            (outcome, epoch)
+        };
+        self.broker.store.durable(epoch).await.map_err(|error| Problem::internal(&error))?;
+        Ok(outcome)
+    }
+}

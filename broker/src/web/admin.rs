@@ -1,0 +1,254 @@
+//! Instances, groups, parent topics, credentials. A change is on disk before it is answered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use service_kit::config::Secret;
+use service_kit::problem::Problem;
+use service_kit::random;
+use utoipa::ToSchema;
+use wire::{GroupId, InstanceId};
+
+use super::App;
+use crate::client::CloseReason;
+use crate::rules::{Credential, Grant, ParentTopic, Rules};
+use crate::sync::{locked, read_locked};
+
+/// Longest access key, in characters.
+const ACCESS_KEY_CHARS_MAX: usize = 64;
+
+/// An instance.
+#[derive(Serialize, ToSchema)]
+pub struct InstanceView {
+    id: String,
+    groups: usize,
+    topics: usize,
+    credentials: usize,
+    /// Open connections.
+    connections: usize,
+    /// Clients with a session or a mailbox, connected or not.
+    clients: usize,
+    subscriptions: usize,
+    retained: usize,
+}
+
+/// Lists instances.
+#[utoipa::path(get, path = "/api/v1/instances", responses((status = 200, body = Vec<InstanceView>)))]
+pub async fn list_instances(State(app): State<Arc<App>>) -> Json<Vec<InstanceView>> {
+    let instances = app.broker.instances().into_iter().map(|instance| {
+        let rules = instance.rules();
+        InstanceView {
+            id: instance.id.clone(),
+            groups: rules.groups.len(),
+            topics: rules.topics.len(),
+            credentials: rules.credentials.len(),
+            connections: instance.connections.load(std::sync::atomic::Ordering::Relaxed),
+            clients: instance.clients.count(),
+            subscriptions: read_locked(&instance.subscriptions).count(),
+            retained: read_locked(&instance.retained).count(),
+        }
+    });
+    Json(instances.collect())
+}
+
+/// Creates an instance; nothing happens when it exists.
+#[utoipa::path(put, path = "/api/v1/instances/{instance}", responses((status = 204), (status = 400)))]
+pub async fn put_instance(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let id: InstanceId = id.parse().map_err(|error| bad("instance-invalid", &error))?;
+    app.broker.add_instance(id.as_str(), Rules::default());
+    let instance = app.instance(id.as_str())?;
+    app.change_rules(&instance, |_| Ok(())).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists groups.
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/groups", responses((status = 200, body = Vec<String>), (status = 404)))]
+pub async fn list_groups(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<String>>, Problem> {
+    let rules = app.instance(&id)?.rules();
+    Ok(Json(rules.groups.iter().map(ToString::to_string).collect()))
+}
+
+/// Creates a group; nothing happens when it exists.
+#[utoipa::path(put, path = "/api/v1/instances/{instance}/groups/{group}", responses((status = 204), (status = 400), (status = 404)))]
+pub async fn put_group(
+    State(app): State<Arc<App>>,
+    Path((id, group)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let group: GroupId = group.parse().map_err(|error| bad("group-invalid", &error))?;
+    let instance = app.instance(&id)?;
+    app.change_rules(&instance, |rules| Ok(rules.groups.insert(group))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a group. Connected clients stay; their next connect is refused.
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}/groups/{group}", responses((status = 204), (status = 404)))]
+pub async fn delete_group(
+    State(app): State<Arc<App>>,
+    Path((id, group)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let instance = app.instance(&id)?;
+    let missing = || Problem::not_found("group-not-found", format!("there is no group `{group}`"));
+    let group: GroupId = group.parse().map_err(|_| missing())?;
+    app.change_rules(&instance, |rules| rules.groups.remove(&group).then_some(()).ok_or_else(missing))
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists parent topics.
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/topics", responses((status = 200, body = Vec<String>), (status = 404)))]
+pub async fn list_topics(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<String>>, Problem> {
+    let rules = app.instance(&id)?.rules();
+    Ok(Json(rules.topics.iter().map(|topic| topic.as_str().to_owned()).collect()))
+}
+
+/// Creates a parent topic; nothing happens when it exists.
+#[utoipa::path(put, path = "/api/v1/instances/{instance}/topics/{topic}", responses((status = 204), (status = 400), (status = 404)))]
+pub async fn put_topic(
+    State(app): State<Arc<App>>,
+    Path((id, topic)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let topic: ParentTopic = topic.parse().map_err(|error| bad("topic-invalid", &error))?;
+    let instance = app.instance(&id)?;
+    app.change_rules(&instance, |rules| Ok(rules.topics.insert(topic))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a parent topic. Nobody can publish or subscribe below it any more.
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}/topics/{topic}", responses((status = 204), (status = 404)))]
+pub async fn delete_topic(
+    State(app): State<Arc<App>>,
+    Path((id, topic)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let instance = app.instance(&id)?;
+    let missing = || Problem::not_found("topic-not-found", format!("there is no parent topic `{topic}`"));
+    let remove = |rules: &mut Rules| rules.topics.remove(topic.as_str()).then_some(()).ok_or_else(missing);
+    app.change_rules(&instance, remove).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// An access key, without its secret.
+#[derive(Serialize, ToSchema)]
+pub struct CredentialView {
+    access_key: String,
+    /// Absent: any group of the instance.
+    #[schema(value_type = Option<Vec<String>>)]
+    groups: Option<BTreeSet<GroupId>>,
+    allow: Vec<Grant>,
+}
+
+/// What to lay down for an access key.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialChange {
+    /// Absent: the secret it has, or a new one that the answer tells.
+    secret: Option<String>,
+    /// Absent: any group of the instance.
+    #[schema(value_type = Option<Vec<String>>)]
+    groups: Option<BTreeSet<GroupId>>,
+    /// What its clients may do.
+    #[serde(default)]
+    allow: Vec<Grant>,
+}
+
+/// The secret, once.
+#[derive(Serialize, ToSchema)]
+pub struct CredentialMade {
+    access_key: String,
+    /// Only when it was made by this call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// Lists credentials, without secrets.
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/credentials", responses((status = 200, body = Vec<CredentialView>), (status = 404)))]
+pub async fn list_credentials(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<CredentialView>>, Problem> {
+    let rules = app.instance(&id)?.rules();
+    let views = rules.credentials.iter().map(|(access_key, credential)| CredentialView {
+        access_key: access_key.clone(),
+        groups: credential.groups.clone(),
+        allow: credential.allow.clone(),
+    });
+    Ok(Json(views.collect()))
+}
+
+/// Creates or changes a credential. Connections made with it are closed, so that they sign in under the new rules.
+#[utoipa::path(put, path = "/api/v1/instances/{instance}/credentials/{access_key}", request_body = CredentialChange,
+    responses((status = 200, body = CredentialMade), (status = 400), (status = 404)))]
+pub async fn put_credential(
+    State(app): State<Arc<App>>,
+    Path((id, access_key)): Path<(String, String)>,
+    Json(change): Json<CredentialChange>,
+) -> Result<Json<CredentialMade>, Problem> {
+    check_access_key(&access_key)?;
+    if change.secret.as_deref() == Some("") {
+        return Err(Problem::bad_request("secret-invalid", "a secret must not be empty"));
+    }
+    let instance = app.instance(&id)?;
+    let made = app
+        .change_rules(&instance, |rules| {
+            let had = rules.credentials.get(&access_key).map(|credential| credential.secret.clone());
+            let given = change.secret.map(Secret::new);
+            let is_new = given.is_none() && had.is_none();
+            let secret = given.or(had).unwrap_or_else(|| Secret::new(random::secret_text()));
+            let made = is_new.then(|| secret.reveal().to_owned());
+            let credential = Credential { secret, groups: change.groups, allow: change.allow };
+            rules.credentials.insert(access_key.clone(), credential);
+            Ok(made)
+        })
+        .await?;
+    close_signed_by(&instance, &access_key);
+    Ok(Json(CredentialMade { access_key, secret: made }))
+}
+
+/// Revokes a credential and closes connections made with it.
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}/credentials/{access_key}", responses((status = 204), (status = 404)))]
+pub async fn delete_credential(
+    State(app): State<Arc<App>>,
+    Path((id, access_key)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let instance = app.instance(&id)?;
+    let missing =
+        || Problem::not_found("credential-not-found", format!("there is no access key `{access_key}`"));
+    app.change_rules(&instance, |rules| rules.credentials.remove(&access_key).map(drop).ok_or_else(missing))
+        .await?;
+    close_signed_by(&instance, &access_key);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn close_signed_by(instance: &crate::instance::Instance, access_key: &str) {
+    for client in instance.clients.all() {
+        let mut state = locked(&client.state);
+        if let Some(link) = state.link.as_mut().filter(|link| link.access_key == access_key) {
+            link.close(CloseReason::ClosedByAdmin);
+        }
+    }
+}
+
+fn check_access_key(text: &str) -> Result<(), Problem> {
+    let length_fits = (1..=ACCESS_KEY_CHARS_MAX).contains(&text.chars().count());
+    if length_fits && text.chars().all(wire::name::is_name_char) {
+        return Ok(());
+    }
+    let detail = format!("an access key has 1 to {ACCESS_KEY_CHARS_MAX} of 0-9 A-Z a-z _ -");
+    Err(Problem::bad_request("access-key-invalid", detail))
+}
+
+fn bad(kind: &str, error: &dyn std::error::Error) -> Problem {
+    Problem::bad_request(kind, error.to_string())
+}

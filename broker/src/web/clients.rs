@@ -1,0 +1,125 @@
+//! Clients: who is connected, and closing connections.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use service_kit::problem::Problem;
+use utoipa::{IntoParams, ToSchema};
+
+use super::App;
+use crate::client::{Client, CloseReason};
+use crate::sync::locked;
+
+/// Clients in one answer.
+const CLIENTS_MAX: usize = 1000;
+
+/// A client.
+#[derive(Serialize, ToSchema)]
+pub struct ClientView {
+    client_id: String,
+    online: bool,
+    /// Unique per connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<u64>,
+    /// `ip:port`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ip: Option<String>,
+    /// When it connected, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_since: Option<i64>,
+    /// When it last came or went, in milliseconds since 1970.
+    seen: i64,
+    /// Whether its session outlives its connection.
+    persistent: bool,
+    /// Filter and QoS.
+    subscriptions: Vec<(String, u8)>,
+    /// Stored messages it has not acknowledged.
+    stored: usize,
+    /// Messages sent and not acknowledged.
+    inflight: usize,
+}
+
+fn view(client: &Client) -> ClientView {
+    let state = locked(&client.state);
+    let link = state.link.as_ref().filter(|link| link.open);
+    let subscriptions = state.session.subscriptions.iter();
+    ClientView {
+        client_id: client.id.to_string(),
+        online: link.is_some(),
+        channel_id: link.map(|link| link.id),
+        client_ip: link.map(|link| link.peer.to_string()),
+        connected_since: link.map(|link| link.since.as_millis()),
+        seen: state.seen.as_millis(),
+        persistent: client.is_persistent(),
+        subscriptions: subscriptions.map(|(filter, qos)| (filter.clone(), qos.number())).collect(),
+        stored: state.session.stored_count(),
+        inflight: state.session.inflight_count(),
+    }
+}
+
+/// Which clients to list.
+#[derive(Deserialize, IntoParams)]
+pub struct ClientsQuery {
+    /// Only of this group.
+    group: Option<String>,
+    /// Only connected, or only absent ones.
+    online: Option<bool>,
+    /// Only after this client ID, for the next page.
+    after: Option<String>,
+}
+
+/// Lists clients in order of client ID, at most 1,000.
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/clients", params(ClientsQuery),
+    responses((status = 200, body = Vec<ClientView>), (status = 404)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<ClientsQuery>,
+) -> Result<Json<Vec<ClientView>>, Problem> {
+    let mut clients = app.instance(&id)?.clients.all();
+    clients.sort_by(|a, b| a.id.cmp(&b.id));
+    let of_group = |client: &Client| {
+        query.group.as_deref().is_none_or(|group| client.id.split("@@@").next() == Some(group))
+    };
+    let views = clients
+        .iter()
+        .filter(|client| query.after.as_deref().is_none_or(|after| &*client.id > after) && of_group(client))
+        .map(|client| view(client))
+        .filter(|view| query.online.is_none_or(|online| view.online == online));
+    Ok(Json(views.take(CLIENTS_MAX).collect()))
+}
+
+/// Shows a client.
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/clients/{client_id}",
+    responses((status = 200, body = ClientView), (status = 404)))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path((id, client_id)): Path<(String, String)>,
+) -> Result<Json<ClientView>, Problem> {
+    Ok(Json(view(&*find(&app, &id, &client_id)?)))
+}
+
+/// Closes a client's connection; it may come back at once.
+#[utoipa::path(post, path = "/api/v1/instances/{instance}/clients/{client_id}/disconnect",
+    responses((status = 204), (status = 404), (status = 409)))]
+pub async fn disconnect(
+    State(app): State<Arc<App>>,
+    Path((id, client_id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let client = find(&app, &id, &client_id)?;
+    let mut state = locked(&client.state);
+    let Some(link) = state.link.as_mut() else {
+        return Err(Problem::conflict("client-offline", format!("client `{client_id}` is not connected")));
+    };
+    link.close(CloseReason::ClosedByAdmin);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn find(app: &App, instance: &str, client_id: &str) -> Result<Arc<Client>, Problem> {
+    let missing =
+        || Problem::not_found("client-not-found", format!("client `{client_id}` has never connected"));
+    app.instance(instance)?.clients.find(client_id).ok_or_else(missing)
+}

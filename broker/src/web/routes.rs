@@ -1,0 +1,48 @@
+//! Every path of the API, by what it is about. All of `/api` needs the token.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use service_kit::http::{require_token, standard_routes};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{App, admin, clients, messages};
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Broker API",
+    description = "Administers instances, groups, parent topics and credentials, shows clients, and sends messages. \
+                   Every path needs `Authorization: Bearer <api token>`. Errors are application/problem+json (RFC 9457)."
+))]
+struct Api;
+
+/// The router.
+pub fn routes(app: &Arc<App>) -> Router {
+    let (api, document) = OpenApiRouter::with_openapi(Api::openapi())
+        // Instances and what is laid down for them.
+        .routes(routes!(admin::list_instances))
+        .routes(routes!(admin::put_instance))
+        .routes(routes!(admin::list_groups))
+        .routes(routes!(admin::put_group, admin::delete_group))
+        .routes(routes!(admin::list_topics))
+        .routes(routes!(admin::put_topic, admin::delete_topic))
+        .routes(routes!(admin::list_credentials))
+        .routes(routes!(admin::put_credential, admin::delete_credential))
+        // Clients.
+        .routes(routes!(clients::list))
+        .routes(routes!(clients::show))
+        .routes(routes!(clients::disconnect))
+        // Messages.
+        .routes(routes!(messages::send))
+        .split_for_parts();
+    let api = api.layer(from_fn_with_state(app.guard.clone(), require_token)).with_state(app.clone());
+    Router::new()
+        .merge(api)
+        .merge(standard_routes(app.readiness.clone(), app.metrics.clone()))
+        .merge(app.guard.login_routes())
+        .route("/openapi.json", get(move || async move { axum::Json(document) }))
+}
