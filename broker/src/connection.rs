@@ -52,6 +52,8 @@ pub struct Peer {
     permissions: Arc<Permissions>,
     wake: Arc<Notify>,
     will: Option<codec::Will>,
+    /// Granted filters whose retained messages follow once SUBACK is out.
+    retained_due: Vec<(Epoch, String, Qos)>,
     /// The last topic published to, and where it leads; good as long as the rules stay.
     approved: Option<Approved>,
 }
@@ -233,15 +235,22 @@ impl Peer {
     }
 
     /// Queues acknowledgements, releases those that are durable, sends what there is room for, writes.
-    fn settle(&self, acks: Acks) {
+    fn settle(&mut self, acks: Acks) {
         self.with_link(|session, link| {
             link.due.extend(acks);
             self.broker.pump(&self.client, session, link);
         });
+        self.send_due_retained();
     }
 
     /// After a wake: releases, sends, writes. The reason to end, when there is one.
-    pub fn on_wake(&self) -> Result<(), CloseReason> {
+    pub fn on_wake(&mut self) -> Result<(), CloseReason> {
+        let open = self.release_and_send();
+        self.send_due_retained();
+        open
+    }
+
+    fn release_and_send(&self) -> Result<(), CloseReason> {
         self.with_link(|session, link| {
             self.broker.pump(&self.client, session, link);
             link.closing.map_or(Ok(()), Err)

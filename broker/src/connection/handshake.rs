@@ -92,6 +92,7 @@ pub async fn handshake(
         permissions: Arc::new(admitted.permissions),
         wake: claim.wake,
         will: None,
+        retained_due: Vec::new(),
         approved: None,
     };
     // Should the store fail, the client ID stays claimed: the broker stops anyway.

@@ -43,7 +43,16 @@ impl Peer {
         }
         let epoch = self.submit(rows);
         acks.push(Due { epoch, octets: DueOctets::Long(codec::suback(packet_id, &codes)) });
-        for (filter, qos) in granted {
+        self.retained_due.extend(granted.into_iter().map(|(filter, qos)| (epoch, filter, qos)));
+    }
+
+    /// Retained messages follow SUBACK, which may wait for the disk.
+    pub(super) fn send_due_retained(&mut self) {
+        while let Some((epoch, ..)) = self.retained_due.first() {
+            if !self.broker.store.is_durable(*epoch) {
+                return;
+            }
+            let (_, filter, qos) = self.retained_due.remove(0);
             self.send_retained(&filter, qos);
         }
     }
@@ -91,6 +100,7 @@ impl Peer {
                     self.broker.store.done(self.client.key, stored);
                 }
             }
+            link.flush();
         });
     }
 

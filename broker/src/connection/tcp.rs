@@ -89,6 +89,10 @@ async fn read_connect(socket: &TcpStream) -> Result<FirstPacket, ConnectFailure>
 /// Takes CONNECT off the front of `octets`, once it is whole.
 pub fn parse_connect(octets: &mut BytesMut) -> Result<Option<Connect>, ConnectFailure> {
     let plain = |error| ConnectFailure::Codec(error, None);
+    // Known from its first octet, so that a client of another protocol is not left waiting.
+    if let Some(first) = octets.first().filter(|first| **first >> 4 != 1) {
+        return Err(plain(CodecError::Type(first >> 4)));
+    }
     let Some(frame) = codec::frame(octets, CONNECT_BYTES_MAX).map_err(plain)? else { return Ok(None) };
     let level = codec::connect_level(&frame, octets);
     let packet = octets.split_to(frame.total_bytes);

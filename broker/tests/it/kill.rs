@@ -1,0 +1,138 @@
+//! kill -9: a real process, really killed between the PUBACKs and the return of the subscribers.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{Connect, Octets, PROVISION, command_line, publish};
+
+const SUBSCRIBERS: u16 = 20;
+const MESSAGES_EACH: u16 = 1000;
+
+/// A broker process; killed when dropped.
+struct Process {
+    child: Child,
+    mqtt: SocketAddr,
+}
+
+impl Process {
+    fn start(dir: &Path) -> Self {
+        let arguments = command_line(dir, &["--log-json".to_owned()]);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_broker"))
+            .args(&arguments[1..])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mqtt = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+                let fields = &line["fields"];
+                let address =
+                    fields["address"].as_str()?.trim_start_matches("Some(").trim_end_matches(')').to_owned();
+                (fields["listener"] == "mqtt").then_some(address)
+            })
+            .unwrap();
+        // The pipe must not fill up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Process { child, mqtt: mqtt.parse().unwrap() }
+    }
+
+    /// SIGKILL.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    async fn connect(&self, connect: &Connect) -> (Octets, Vec<u8>) {
+        let mut client = Octets::open(self.mqtt).await;
+        client.send(&connect.encode()).await;
+        let connack = client.packet().await;
+        (client, connack)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn subscriber(number: u16) -> Connect {
+    Connect { clean: false, ..Connect::of(&format!("sub-{number}")) }
+}
+
+#[tokio::test]
+async fn kill_9_between_the_pubacks_and_the_return_of_absent_subscribers_loses_none_of_20_000_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let broker = Process::start(dir.path());
+    for number in 0..SUBSCRIBERS {
+        let (mut client, _) = broker.connect(&subscriber(number)).await;
+        client.subscribe(&[(&format!("news/{number}"), 1)], &[1]).await;
+        client.disconnect().await;
+    }
+    let (mut writer, _) = broker.connect(&Connect::of("writer")).await;
+    for round in 1..=MESSAGES_EACH {
+        let batch: Vec<u8> = (0..SUBSCRIBERS)
+            .flat_map(|number| publish(&format!("news/{number}"), &round.to_string(), 1, number + 1))
+            .collect();
+        writer.send(&batch).await;
+        for number in 0..SUBSCRIBERS {
+            writer.expect(&[&[0x40, 2][..], &(number + 1).to_be_bytes()].concat()).await;
+        }
+    }
+    broker.kill();
+
+    let broker = Process::start(dir.path());
+    for number in 0..SUBSCRIBERS {
+        let (mut client, connack) = broker.connect(&subscriber(number)).await;
+        assert_eq!(connack, [0x20, 2, 1, 0], "the session is there");
+        for round in 1..=MESSAGES_EACH {
+            assert_eq!(client.receive().await.payload, round.to_string(), "subscriber {number}");
+        }
+        client.expect_silence().await;
+    }
+}
+
+#[tokio::test]
+async fn the_will_of_a_client_that_was_connected_fires_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let broker = Process::start(dir.path());
+    let (mut reader, _) = broker.connect(&subscriber(1)).await;
+    reader.subscribe(&[("news/wills", 1)], &[1]).await;
+    reader.disconnect().await;
+    let will = Some(("news/wills".to_owned(), "gone".to_owned(), 1));
+    let (_mortal, connack) = broker.connect(&Connect { will, ..Connect::of("mortal") }).await;
+    assert_eq!(connack[3], 0);
+    broker.kill();
+    let broker = Process::start(dir.path());
+    let (mut reader, _) = broker.connect(&subscriber(1)).await;
+    assert_eq!(reader.receive().await.payload, "gone");
+}
+
+#[tokio::test]
+async fn a_torn_tail_is_cut_and_the_broker_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let broker = Process::start(dir.path());
+    let (mut kept, _) = broker.connect(&subscriber(1)).await;
+    kept.subscribe(&[("news/1", 1)], &[1]).await;
+    kept.disconnect().await;
+    let (mut writer, _) = broker.connect(&Connect::of("writer")).await;
+    writer.exchange(&publish("news/1", "kept", 1, 1), &[0x40, 2, 0, 1]).await;
+    broker.kill();
+    let log = dir.path().join("data/log");
+    let newest = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let mut octets = std::fs::read(&newest).unwrap();
+    octets.extend([0, 0, 0, 40, 1, 2, 3]);
+    std::fs::write(&newest, octets).unwrap();
+    let broker = Process::start(dir.path());
+    let (mut kept, _) = broker.connect(&subscriber(1)).await;
+    assert_eq!(kept.receive().await.payload, "kept");
+}

@@ -1,0 +1,16 @@
+//! The broker from outside: octets over sockets, real clients, and a process that is really killed.
+//! One binary, since linking is what costs time. Tests are grouped by chapter of the standard and of docs/wire.md.
+#![cfg(test)]
+
+mod harness;
+
+mod api;
+mod connect;
+mod durability;
+mod kill;
+mod mosquitto;
+mod p2p;
+mod publish;
+mod retained_and_wills;
+mod subscribe;
+mod websocket;
