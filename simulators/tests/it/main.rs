@@ -1,0 +1,4 @@
+//! What needs several programs at once, and what concerns the tree as a whole.
+#![cfg(test)]
+
+mod tidy;
