@@ -341,6 +341,16 @@ impl Call {
 }
 
 impl Phase {
+    /// As it is spelt in the database and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Inviting => "inviting",
+            Phase::Alerting => "alerting",
+            Phase::Active => "active",
+            Phase::Ended(_) => "ended",
+        }
+    }
+
     /// As a phone needs it.
     pub fn on_the_wire(self) -> CallPhase {
         match self {

@@ -196,7 +196,7 @@ impl Switchboard {
                 vec![Effect::Persist(Row::User { user, secret_sha256, at: now })]
             }
             Input::Enrol { user, installation } => self.enrol(&user, installation, now),
-            Input::EndCall(call) => self.to_call(&call, call::Input::End(Reason::HostEnded), now),
+            Input::EndCall(call) => self.tell_call(&call, call::Input::End(Reason::HostEnded), now),
             Input::Deaf => self.go_deaf(now),
             Input::Hearing => self.hear_again(now),
             Input::Tick => self.tick(now),
@@ -262,8 +262,8 @@ impl Switchboard {
         let concerned = self.calls.values().filter(|call| call.times.ended_at.is_none_or(|at| at >= lately));
         let ids: Vec<CallId> = concerned.map(|call| call.id.clone()).collect();
         for id in ids {
-            effects.extend(self.to_call(&id, call::Input::Resume, now));
-            effects.extend(self.to_call(&id, call::Input::Retell, now));
+            effects.extend(self.tell_call(&id, call::Input::Resume, now));
+            effects.extend(self.tell_call(&id, call::Input::Retell, now));
         }
         effects
     }
@@ -275,7 +275,7 @@ impl Switchboard {
         let mut effects = Vec::new();
         for id in self.index.due(now) {
             if self.calls.get(&id).is_some_and(Call::is_live) {
-                effects.extend(self.to_call(&id, call::Input::Tick, now));
+                effects.extend(self.tell_call(&id, call::Input::Tick, now));
             } else {
                 self.forget(&id);
             }
@@ -289,7 +289,7 @@ impl Switchboard {
         }
     }
 
-    fn to_call(&mut self, id: &CallId, input: call::Input, now: Timestamp) -> Vec<Effect> {
+    fn tell_call(&mut self, id: &CallId, input: call::Input, now: Timestamp) -> Vec<Effect> {
         let Some(call) = self.calls.get_mut(id) else { return vec![] };
         self.index.remove(call);
         let effects = call.handle(&self.policy, input, now);

@@ -154,7 +154,7 @@ impl Step {
             return None;
         }
         if self.what == "timer" {
-            self.detail = call.reason().map_or("invite again", Reason::as_str).to_owned();
+            call.reason().map_or("invite again", Reason::as_str).clone_into(&mut self.detail);
         }
         Some(self)
     }

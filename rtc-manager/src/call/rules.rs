@@ -12,7 +12,7 @@ use crate::policy::Policy;
 impl Call {
     /// Invites the callee's phones, or ends at once.
     pub(super) fn invite(&mut self, policy: &Policy, reach: Reach, now: Timestamp) -> Vec<Saying> {
-        let trying = self.to_caller(Say::Trying);
+        let trying = self.to_caller(&Say::Trying);
         let rest = match reach {
             Reach::Busy => self.end(policy, Reason::Busy, now),
             Reach::Phones(phones) if phones.is_empty() => self.end(policy, Reason::Unreachable, now),
@@ -111,7 +111,7 @@ impl Call {
         }
         self.phase = Phase::Alerting;
         self.times.alerted_at = Some(now);
-        self.to_caller(Say::Alerting)
+        self.to_caller(&Say::Alerting)
     }
 
     /// First come, first served: this phone carries the call, the others stop.
@@ -124,7 +124,7 @@ impl Call {
         for branch in self.caller.branches.values_mut().chain(self.callee.branches.get_mut(device)) {
             branch.lease_until = Some(now.plus(policy.lease));
         }
-        let mut says = self.to_caller(Say::Accepted);
+        let mut says = self.to_caller(&Say::Accepted);
         says.push(Saying::new(device, Say::Accepted));
         says.extend(self.stop_wanted(Reason::AnsweredElsewhere, Some(device)));
         says
@@ -253,7 +253,7 @@ impl Call {
         }
     }
 
-    fn to_caller(&self, say: Say) -> Vec<Saying> {
+    fn to_caller(&self, say: &Say) -> Vec<Saying> {
         self.caller.branches.keys().map(|device| Saying::new(device, say.clone())).collect()
     }
 }

@@ -59,7 +59,7 @@ impl Switchboard {
             let mut effects = self.replace(asker.device, now);
             let said = Said::Invite { client_call_id: wish.client_call_id };
             let input = call::Input::Phone { device: asker.device.clone(), said };
-            effects.extend(self.to_call(&theirs, input, now));
+            effects.extend(self.tell_call(&theirs, input, now));
             return Ok(effects);
         }
         if self.index.live() >= self.policy.calls_max {

@@ -66,7 +66,7 @@ impl Switchboard {
                 return Err(refusal(ErrorCode::Malformed, detail));
             }
             PhoneMessage::Reject { text: Some(text), .. } if text.chars().count() > REASON_TEXT_CHARS_MAX => {
-                let detail = format!("`text` is longer than {}", REASON_TEXT_CHARS_MAX);
+                let detail = format!("`text` is longer than {REASON_TEXT_CHARS_MAX}");
                 return Err(refusal(ErrorCode::Malformed, detail));
             }
             PhoneMessage::Hello { .. }
@@ -133,7 +133,7 @@ impl Switchboard {
         if self.calls.get(call).is_none_or(|call| call.branch(device).is_none()) {
             return Err(refusal(ErrorCode::UnknownCall, format!("no call `{call}` with `{device}`")));
         }
-        Ok(self.to_call(call, call::Input::Phone { device: device.clone(), said }, now))
+        Ok(self.tell_call(call, call::Input::Phone { device: device.clone(), said }, now))
     }
 
     /// A phone carries one call at a time: answering one ends the one it carried.
@@ -147,7 +147,7 @@ impl Switchboard {
     pub(super) fn replace(&mut self, device: &DeviceId, now: Timestamp) -> Vec<Effect> {
         let carried = self.index.of_device(device).filter(|id| self.carries(device, id)).cloned();
         let carried: Vec<CallId> = carried.collect();
-        carried.iter().flat_map(|id| self.to_call(id, call::Input::End(Reason::Replaced), now)).collect()
+        carried.iter().flat_map(|id| self.tell_call(id, call::Input::End(Reason::Replaced), now)).collect()
     }
 
     pub(super) fn carries(&self, device: &DeviceId, call: &CallId) -> bool {

@@ -107,14 +107,11 @@ impl World {
         }
     }
 
-    fn play(&mut self, op: Op) {
-        match op {
+    fn play(&mut self, op: &Op) {
+        match *op {
             Op::Invite { phone, user, own } => {
-                let message = message(
-                    &format!("invite:{}", user),
-                    "none".parse().unwrap(),
-                    Some(&format!("own-{own}")),
-                );
+                let message =
+                    message(&format!("invite:{user}"), "none".parse().unwrap(), Some(&format!("own-{own}")));
                 self.send(phone, message);
             }
             Op::Say { phone, verb, back, own } => {
@@ -122,7 +119,7 @@ impl World {
                 let message = message(verb, call, Some(&format!("own-{own}")));
                 self.send(phone, message);
             }
-            Op::Again { which, same_id } if !self.sent.is_empty() => {
+            Op::Again { ref which, same_id } if !self.sent.is_empty() => {
                 let (device, mut envelope) = which.get(&self.sent).clone();
                 if !same_id {
                     envelope.id = format!("m{}", self.sent.len() + 1000);
@@ -295,7 +292,7 @@ proptest! {
     fn calls_keep_their_promises(ops in proptest::collection::vec(op(), 1..80)) {
         let mut world = World::new();
         for op in ops {
-            world.play(op);
+            world.play(&op);
         }
         world.end();
     }
@@ -305,7 +302,7 @@ proptest! {
     fn whoever_carries_a_call_can_end_it(ops in proptest::collection::vec(op(), 1..40)) {
         let mut world = World::new();
         for op in ops {
-            world.play(op);
+            world.play(&op);
         }
         let carried: Vec<(CallId, DeviceId)> = world
             .board

@@ -50,11 +50,11 @@ impl Stage {
             "deaf" => self.handle(now, line, Input::Deaf),
             "hearing" => self.handle(now, line, Input::Hearing),
             "operator" => self.handle(now, line, Input::EndCall(call.parse().unwrap())),
-            phone => self.say(now, line, phone, &rest, &call),
+            phone => self.say((now, line), phone, &rest, &call),
         }
     }
 
-    fn say(&mut self, now: Timestamp, line: &str, phone: &str, rest: &[&str], call: &str) {
+    fn say(&mut self, (now, line): (Timestamp, &str), phone: &str, rest: &[&str], call: &str) {
         self.messages += 1;
         let id = match rest.iter().find_map(|word| word.strip_prefix("id=")) {
             Some(id) => id.to_owned(),

@@ -1,0 +1,126 @@
+//! Phones, and their registration.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use service_kit::problem::Problem;
+use subtle::ConstantTimeEq;
+use utoipa::{IntoParams, ToSchema};
+use wire::registration::{INSTALLATION_CHARS_MAX, RegisterDevice, RegisteredDevice};
+
+use super::{ROWS_MAX, users};
+use crate::app::{App, parse_user, stopping, unreadable};
+use crate::metrics::Registration;
+use crate::store::people::DeviceRow;
+use crate::switchboard::directory::NotEnrolled;
+
+/// What a phone sends; the same as `wire::registration::RegisterDevice`, for the description.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the JSON of another crate's type")]
+struct Register {
+    /// Whose phone.
+    user: String,
+    /// Proof that it is.
+    user_secret: String,
+    /// Made once per installation of the application; 1 to 64 characters.
+    installation: String,
+}
+
+/// What a phone gets; the same as `wire::registration::RegisteredDevice`, for the description.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the JSON of another crate's type")]
+struct Registered {
+    /// Who it is to the broker.
+    client_id: String,
+    /// For CONNECT.
+    username: String,
+    /// For CONNECT; good for this client ID only.
+    password: String,
+    /// `host:port` of MQTT over TCP.
+    mqtt: String,
+    /// `ws://…` of MQTT over WebSocket.
+    websocket: Option<String>,
+}
+
+/// Registers a phone. The same installation always gets the same client ID.
+#[utoipa::path(post, path = "/api/v1/devices", request_body = Register, responses(
+    (status = 200, body = Registered), (status = 400, description = "not such a request"),
+    (status = 401, description = "wrong user or secret"), (status = 409, description = "too many phones"),
+    (status = 422, description = "a value is out of range")
+))]
+pub async fn register(
+    State(app): State<Arc<App>>,
+    request: Result<Json<RegisterDevice>, JsonRejection>,
+) -> Result<Json<RegisteredDevice>, Problem> {
+    let outcome = register_counted(&app, request).await;
+    app.meters.registered(match &outcome {
+        Ok(_) => Registration::Accepted,
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Registration::WrongSecret,
+        Err(_) => Registration::Refused,
+    });
+    outcome
+}
+
+async fn register_counted(
+    app: &App,
+    request: Result<Json<RegisterDevice>, JsonRejection>,
+) -> Result<Json<RegisteredDevice>, Problem> {
+    let Json(request) = request.map_err(|e| Problem::bad_request("bad-registration", e.body_text()))?;
+    let chars = request.installation.chars().count();
+    if !(1..=INSTALLATION_CHARS_MAX).contains(&chars) {
+        let detail =
+            format!("`installation` has {chars} characters, 1 to {INSTALLATION_CHARS_MAX} are allowed");
+        return Err(Problem::unprocessable("bad-installation", detail));
+    }
+    prove(app, &request).await?;
+    let enrolled = app.desk.enrol(request.user, request.installation).await.map_err(stopping)?;
+    let device = enrolled.map_err(not_enrolled)?;
+    app.phones.credentials(&device).map(Json).map_err(|e| Problem::internal(&e))
+}
+
+/// The same answer, after the same work, whether the user or the secret is wrong.
+async fn prove(app: &App, request: &RegisterDevice) -> Result<(), Problem> {
+    let kept = app.store.find_secret(&request.user).await.map_err(|e| unreadable(&e))?;
+    let shown = users::secret_hash(&request.user_secret);
+    let expected = kept.unwrap_or_else(|| "0".repeat(shown.len()));
+    if shown.as_bytes().ct_eq(expected.as_bytes()).into() {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong-secret", "no such user, or not its secret"))
+}
+
+fn not_enrolled(why: NotEnrolled) -> Problem {
+    match why {
+        NotEnrolled::UnknownUser => Problem::not_found("user-not-found", "the user is gone"),
+        NotEnrolled::TooMany => Problem::conflict(
+            "too-many-devices",
+            "the user has as many phones as --devices-per-user-max allows",
+        ),
+        NotEnrolled::NameTooLong => Problem::unprocessable(
+            "user-name-too-long",
+            "the user's name leaves no room for a phone's number",
+        ),
+    }
+}
+
+/// Which phones to list.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct ListQuery {
+    /// Phones of this user only.
+    user: Option<String>,
+}
+
+/// Phones by name.
+#[utoipa::path(get, path = "/api/v1/devices", params(ListQuery), responses((status = 200, body = Vec<DeviceRow>)))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Vec<DeviceRow>>, Problem> {
+    let user = query.user.map(|user| parse_user(&user)).transpose()?;
+    let user = user.as_ref().map_or("", |user| user.as_str());
+    app.store.list_devices(user, ROWS_MAX).await.map(Json).map_err(|e| unreadable(&e))
+}

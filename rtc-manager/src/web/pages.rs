@@ -1,0 +1,249 @@
+//! HTML pages. Each has a fragment, which the page fetches again when it hears of news.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Html;
+use service_kit::problem::Problem;
+
+use super::calls::{CallDetail, find, parse_call};
+use super::diagram::{Timeline, draw};
+use super::{ROWS_MAX, shown};
+use crate::app::{App, unreadable};
+use crate::store::people::DeviceRow;
+use crate::store::records::{CallFilter, CallRow, Tally};
+
+/// Ended calls on the live page.
+const RECENT: u32 = 30;
+/// The tally of the live page.
+const TALLY: Duration = Duration::from_hours(24);
+
+#[derive(Template)]
+#[template(path = "calls.html")]
+struct CallsPage {
+    view: CallsView,
+}
+
+#[derive(Template)]
+#[template(path = "calls_fragment.html")]
+struct CallsFragment {
+    view: CallsView,
+}
+
+struct CallsView {
+    now: i64,
+    talking: Vec<CallCard>,
+    ringing: Vec<CallCard>,
+    recent: Vec<CallCard>,
+    tally: Tally,
+    ended: u64,
+    setup: String,
+}
+
+/// A call with everything put into words.
+struct CallCard {
+    row: CallRow,
+    state: &'static str,
+    tone: &'static str,
+    since: i64,
+    lasted: String,
+    created: String,
+}
+
+impl CallCard {
+    fn new(row: CallRow, now: i64) -> Self {
+        let since = row.answered_at.unwrap_or(row.created_at);
+        let lasted = match (row.answered_at, row.ended_at) {
+            (None, Some(_)) => "–".to_owned(),
+            (_, ended_at) => shown::duration(ended_at.unwrap_or(now) - since),
+        };
+        CallCard {
+            state: shown::state(&row.phase, row.reason.as_deref()),
+            tone: shown::tone(&row.phase, row.reason.as_deref()),
+            created: shown::date_time(row.created_at),
+            since,
+            lasted,
+            row,
+        }
+    }
+}
+
+async fn calls_view(app: &App) -> Result<CallsView, Problem> {
+    let failed = |e| unreadable(&e);
+    let now = app.clock.now();
+    let list = async |state: &str, limit| {
+        let filter = CallFilter { state: state.to_owned(), limit, ..CallFilter::default() };
+        app.store.list_calls(&filter).await
+    };
+    let live = list("live", ROWS_MAX).await.map_err(failed)?;
+    let recent = list("ended", RECENT).await.map_err(failed)?;
+    let tally = app.store.tally(now.minus(TALLY)).await.map_err(failed)?;
+    let cards = |rows: Vec<CallRow>| {
+        rows.into_iter().map(|row| CallCard::new(row, now.as_millis())).collect::<Vec<_>>()
+    };
+    let (talking, ringing) = live.into_iter().partition(|call| call.phase == "active");
+    let tenths = tally.setup_ms_mean / 100;
+    Ok(CallsView {
+        now: now.as_millis(),
+        talking: cards(talking),
+        ringing: cards(ringing),
+        recent: cards(recent),
+        ended: tally.by_reason.iter().map(|(_, calls)| calls).sum(),
+        setup: format!("{}.{} s", tenths / 10, tenths % 10),
+        tally,
+    })
+}
+
+/// `GET /`
+pub async fn calls(State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
+    render(&CallsPage { view: calls_view(&app).await? })
+}
+
+/// `GET /fragments/calls`
+pub async fn calls_fragment(State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
+    render(&CallsFragment { view: calls_view(&app).await? })
+}
+
+#[derive(Template)]
+#[template(path = "call.html")]
+struct CallPage {
+    view: CallView,
+}
+
+#[derive(Template)]
+#[template(path = "call_fragment.html")]
+struct CallFragment {
+    view: CallView,
+}
+
+struct CallView {
+    now: i64,
+    card: CallCard,
+    branches: Vec<Phone>,
+    picture: String,
+    steps: usize,
+    is_live: bool,
+}
+
+/// A phone in a call, put into words.
+struct Phone {
+    device: String,
+    side: String,
+    state: String,
+    tone: &'static str,
+}
+
+async fn call_view(app: &App, call: &str) -> Result<CallView, Problem> {
+    let now = app.clock.now().as_millis();
+    let CallDetail { call, branches, timeline } = find(app, &parse_call(call)?).await?;
+    let is_live = call.phase != "ended";
+    let picture = draw(Timeline { branches: &branches, steps: &timeline, is_live });
+    let phones = branches.into_iter().map(|branch| {
+        let (state, tone) = match (branch.state.as_str(), &branch.reason) {
+            ("won", _) if branch.side == "caller" => ("calls".to_owned(), "quiet"),
+            ("won", _) => ("answered".to_owned(), "ok"),
+            ("stopped", Some(reason)) => (shown::reason(reason).to_owned(), "quiet"),
+            (state, _) => (state.to_owned(), "warn"),
+        };
+        Phone { device: branch.device, side: branch.side, state, tone }
+    });
+    Ok(CallView {
+        now,
+        branches: phones.collect(),
+        card: CallCard::new(call, now),
+        picture,
+        steps: timeline.len(),
+        is_live,
+    })
+}
+
+/// `GET /calls/{call}`
+pub async fn call(State(app): State<Arc<App>>, Path(call): Path<String>) -> Result<Html<String>, Problem> {
+    render(&CallPage { view: call_view(&app, &call).await? })
+}
+
+/// `GET /fragments/calls/{call}`
+pub async fn call_fragment(
+    State(app): State<Arc<App>>,
+    Path(call): Path<String>,
+) -> Result<Html<String>, Problem> {
+    render(&CallFragment { view: call_view(&app, &call).await? })
+}
+
+#[derive(Template)]
+#[template(path = "users.html")]
+struct UsersPage {
+    view: UsersView,
+}
+
+#[derive(Template)]
+#[template(path = "users_fragment.html")]
+struct UsersFragment {
+    view: UsersView,
+}
+
+struct UsersView {
+    now: i64,
+    users: Vec<Person>,
+    phones: usize,
+}
+
+struct Person {
+    user: String,
+    created: String,
+    phones: Vec<Presence>,
+}
+
+/// A phone and what is known of its presence.
+struct Presence {
+    hello: String,
+    lease: String,
+    row: DeviceRow,
+    state: &'static str,
+    tone: &'static str,
+}
+
+impl Presence {
+    fn new(row: DeviceRow) -> Self {
+        let (state, tone) = match (row.state.as_deref(), row.hello_at) {
+            (Some("won"), _) => ("in call", "live"),
+            (Some(_), _) => ("being called", "warn"),
+            (None, Some(_)) => ("idle", "ok"),
+            (None, None) => ("never seen", "quiet"),
+        };
+        let put = |time: Option<i64>| time.map(shown::date_time).unwrap_or_default();
+        Presence { hello: put(row.hello_at), lease: put(row.lease_until), row, state, tone }
+    }
+}
+
+async fn users_view(app: &App) -> Result<UsersView, Problem> {
+    let failed = |e| unreadable(&e);
+    let users = app.store.list_users(ROWS_MAX).await.map_err(failed)?;
+    let devices = app.store.list_devices("", ROWS_MAX).await.map_err(failed)?;
+    let person = |user: crate::store::people::UserRow| Person {
+        created: shown::date_time(user.created_at),
+        phones: devices.iter().filter(|row| row.user == user.user).cloned().map(Presence::new).collect(),
+        user: user.user,
+    };
+    Ok(UsersView {
+        now: app.clock.now().as_millis(),
+        users: users.into_iter().map(person).collect(),
+        phones: devices.len(),
+    })
+}
+
+/// `GET /users`
+pub async fn users(State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
+    render(&UsersPage { view: users_view(&app).await? })
+}
+
+/// `GET /fragments/users`
+pub async fn users_fragment(State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
+    render(&UsersFragment { view: users_view(&app).await? })
+}
+
+fn render(page: &impl Template) -> Result<Html<String>, Problem> {
+    page.render().map(Html).map_err(|e| Problem::internal(&e))
+}
