@@ -1,1 +1,14 @@
-//! simulators
+//! Devices that are not there: tags, the air around them, tills, and the shop they stand in.
+//!
+//! They speak the same octets as real ones, so the programs cannot tell the difference.
+
+/// ● The air between an access point and its tags.
+pub mod air;
+/// A shop to simulate, and how to set it up.
+pub mod shop;
+/// ● A sleeping e-paper tag.
+pub mod tag;
+/// Many tags on real sockets.
+pub mod tag_fleet;
+/// A till that charges what the price feed says.
+pub mod till;

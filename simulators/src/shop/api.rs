@@ -1,0 +1,219 @@
+//! The price-tag service's API, as far as the simulators use it.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use service_kit::clock::Clock;
+use service_kit::config::Secret;
+use wire::tag::TagId;
+use wire::till::{Price, ProductId, StoreId, TillAck, TillFeed, TillId};
+use wire::{ClientId, DeviceId, Timestamp};
+
+/// How long an answer may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a service that is starting is asked whether it is ready.
+const READY_POLL: Duration = Duration::from_millis(200);
+/// Most characters of a refusal that are repeated.
+const DETAIL_CHARS_MAX: usize = 300;
+
+/// Why there is no answer, or not the one asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Nobody answered.
+    #[error("no answer to {method} {url}")]
+    Unreachable {
+        /// What was asked.
+        method: Method,
+        /// Whom.
+        url: String,
+        /// Why not.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The service says no.
+    #[error("{method} {url} was refused: {status}, {detail}")]
+    Refused {
+        /// What was asked.
+        method: Method,
+        /// Whom.
+        url: String,
+        /// Its answer.
+        status: StatusCode,
+        /// Its reason.
+        detail: String,
+    },
+    /// The answer is not what it should be.
+    #[error("the answer of {url} cannot be read")]
+    Answer {
+        /// Whose.
+        url: String,
+        /// Why not.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The HTTP client cannot be made.
+    #[error("no HTTP client can be made")]
+    Client(#[source] reqwest::Error),
+    /// It did not become ready.
+    #[error("{0} did not become ready in time")]
+    NotReady(String),
+}
+
+/// What an access point needs to connect to the broker.
+#[derive(Clone, Debug)]
+pub struct Enrolled {
+    /// Its name.
+    pub access_point: DeviceId,
+    /// Who it is to the broker.
+    pub client_id: ClientId,
+    /// Its MQTT username.
+    pub username: String,
+    /// Its MQTT password.
+    pub password: Secret,
+}
+
+/// What a refusal says (RFC 9457).
+#[derive(Default, Deserialize)]
+struct Refusal {
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+/// Talks to one service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    base: String,
+    token: Secret,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// To the service at `base`, like `http://127.0.0.1:8093`.
+    pub fn new(base: &str, token: Secret) -> Result<Self, ApiError> {
+        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(ApiError::Client)?;
+        Ok(Client { base: base.trim_end_matches('/').to_owned(), token, http })
+    }
+
+    /// Where the service is.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Returns once the service can do its work.
+    pub async fn until_ready(&self, clock: &Clock, deadline: Timestamp) -> Result<(), ApiError> {
+        let url = format!("{}/readyz", self.base);
+        loop {
+            let answer = self.http.get(&url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            if clock.now() >= deadline {
+                return Err(ApiError::NotReady(self.base.clone()));
+            }
+            clock.sleep(READY_POLL).await;
+        }
+    }
+
+    /// Makes something, or makes sure that it is so.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<(), ApiError> {
+        self.send(Method::PUT, path, Some(body)).await.map(|_| ())
+    }
+
+    /// Makes an access point known.
+    pub async fn enrol(&self, store: &StoreId, access_point: &DeviceId) -> Result<Enrolled, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            client_id: ClientId,
+            username: String,
+            password: Secret,
+        }
+        let path = format!("/api/v1/stores/{store}/access-points/{access_point}");
+        let Answer { client_id, username, password } = self.ask(Method::PUT, &path, Some(&json!({}))).await?;
+        Ok(Enrolled { access_point: access_point.clone(), client_id, username, password })
+    }
+
+    /// Changes a price; the id of the change.
+    pub async fn change_price(
+        &self,
+        store: &StoreId,
+        product: &ProductId,
+        price: Price,
+        reason: &str,
+    ) -> Result<String, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            change: String,
+        }
+        let path = format!("/api/v1/stores/{store}/products/{product}/changes");
+        let body = json!({ "price_minor": price.as_minor(), "reason": reason });
+        let answer: Answer = self.ask(Method::POST, &path, Some(&body)).await?;
+        Ok(answer.change)
+    }
+
+    /// How a change is going.
+    pub async fn change(&self, change: &str) -> Result<Value, ApiError> {
+        self.get(&format!("/api/v1/changes/{change}")).await
+    }
+
+    /// What a tag should show and what it shows.
+    pub async fn tag(&self, tag: TagId) -> Result<Value, ApiError> {
+        self.get(&format!("/api/v1/tags/{tag}")).await
+    }
+
+    /// Entries of the till feed after a position.
+    pub async fn till_feed(&self, store: &StoreId, after: u64) -> Result<TillFeed, ApiError> {
+        self.get(&format!("/api/v1/stores/{store}/till-feed?after={after}")).await
+    }
+
+    /// Every current price, and the position it stands for.
+    pub async fn till_snapshot(&self, store: &StoreId) -> Result<TillFeed, ApiError> {
+        self.get(&format!("/api/v1/stores/{store}/till-feed/snapshot")).await
+    }
+
+    /// Tells that a till charges everything up to a position.
+    pub async fn acknowledge(&self, store: &StoreId, till: &TillId, ack: &TillAck) -> Result<(), ApiError> {
+        let path = format!("/api/v1/stores/{store}/tills/{till}/ack");
+        self.send(Method::POST, &path, Some(ack)).await.map(|_| ())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.ask(Method::GET, path, None::<&Value>).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ApiError> {
+        let response = self.send(method, path, body).await?;
+        let url = response.url().to_string();
+        response.json().await.map_err(|source| ApiError::Answer { url, source })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<reqwest::Response, ApiError> {
+        let url = format!("{}{path}", self.base);
+        let mut request = self.http.request(method.clone(), &url).bearer_auth(self.token.reveal());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = match request.send().await {
+            Ok(response) if response.status().is_success() => return Ok(response),
+            Ok(response) => response,
+            Err(source) => return Err(ApiError::Unreachable { method, url, source }),
+        };
+        let status = response.status();
+        let refusal: Refusal = response.json().await.unwrap_or_default();
+        let detail = refusal.detail.or(refusal.title).unwrap_or_else(|| "without a reason".to_owned());
+        let detail = detail.chars().take(DETAIL_CHARS_MAX).collect();
+        Err(ApiError::Refused { method, url, status, detail })
+    }
+}

@@ -1,0 +1,453 @@
+//! ● A sleeping e-paper tag, as it speaks `wire::radio`.
+//!
+//! ```text
+//! Off ──SwitchOn──▶ CheckingIn ◀──its time · Press── Asleep
+//!                       │  └──Idle · Wait · no answer──▶ ▲
+//!                     Offer                              │
+//!                       ▼                                │
+//!                   Receiving ──Idle · Wait · no answer──┤      (a newer Offer begins again)
+//!                       │   └──not what was offered──────┤
+//!             its hash is right                          │
+//!                       ▼                                │
+//!                    Drawing ──drawn──▶ Confirming ──ConfirmAck · no answer──┘
+//!                       (a face that does not fit, a broken screen: straight to Confirming)
+//! any state ──SwitchOff──▶ Off, keeping picture and versions, as e-paper does
+//! ```
+//! A tag ignores an offer that is not above every version it has confirmed, so it never goes back to an older one. It
+//! draws only what has the hash it was offered. Whatever it is told, it sleeps an hour at most; when nobody answers, it
+//! sleeps its own interval and begins again.
+
+/// ● What each thing takes out of the battery.
+pub mod battery;
+/// Unpacking what came over the air.
+pub mod packing;
+/// ● A face on its way, part by part.
+pub mod transfer;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use wire::Timestamp;
+use wire::face::{Face, FaceHash};
+use wire::radio::payload::{ApMessage, Drawn, TagMessage, Wake};
+
+use self::battery::Battery;
+use self::packing::unpack;
+use self::transfer::{Offer, Taken, Transfer};
+
+/// Longest sleep, whatever an access point says.
+pub const SLEEP_MS_MAX: u32 = 3_600_000;
+
+/// What kind of tag it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Of its screen, in pixels.
+    pub width: u16,
+    /// Of its screen, in pixels.
+    pub height: u16,
+    /// How long it sleeps when nobody answers.
+    pub check_in_ms: u32,
+    /// How long it listens for an answer.
+    pub answer_timeout_ms: u32,
+    /// How often it says something before it gives up.
+    pub attempts_max: u8,
+    /// How long its screen takes.
+    pub redraw_ms: u32,
+    /// In degrees Celsius.
+    pub temperature_c: i8,
+}
+
+impl Default for Settings {
+    /// A 2.9-inch tag.
+    fn default() -> Self {
+        Settings {
+            width: 296,
+            height: 128,
+            check_in_ms: 40_000,
+            answer_timeout_ms: 250,
+            attempts_max: 4,
+            redraw_ms: 800,
+            temperature_c: 21,
+        }
+    }
+}
+
+/// What can happen to a tag.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// It hears this.
+    Heard(ApMessage),
+    /// Time has passed.
+    Tick,
+    /// It gets its battery back.
+    SwitchOn,
+    /// It falls silent at once.
+    SwitchOff,
+    /// Somebody presses its button.
+    Press,
+    /// Its screen does not answer from now on.
+    BreakScreen,
+}
+
+/// What a tag does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// It says this.
+    Say(TagMessage),
+    /// Its screen has changed.
+    Drew(u64),
+    /// It did not act on what it heard.
+    Ignored,
+    /// It stopped trying and sleeps.
+    GaveUp(Why),
+}
+
+/// Why a tag stopped trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nobody answered.
+    NoAnswer,
+    /// What came is not what was offered.
+    WrongFace,
+}
+
+/// What is on a screen.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its version.
+    pub version: u64,
+    /// Its name.
+    pub hash: FaceHash,
+    /// The picture.
+    pub face: Face,
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shown({}, {})", self.version, self.hash.short())
+    }
+}
+
+/// What a tag has to say about a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Verdict {
+    version: u64,
+    hash: FaceHash,
+    drawn: Drawn,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    Off,
+    Asleep { until: Timestamp },
+    CheckingIn { wake: Wake, attempt: u8, until: Timestamp },
+    Receiving { transfer: Transfer, window: u16, attempt: u8, until: Timestamp },
+    Drawing { picture: Shown, until: Timestamp },
+    Confirming { verdict: Verdict, attempt: u8, until: Timestamp },
+}
+
+/// What a tag is doing, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Switched off.
+    Off,
+    /// Asleep.
+    Asleep,
+    /// Asking whether there is something new.
+    CheckingIn,
+    /// Fetching a face.
+    Receiving,
+    /// Redrawing its screen.
+    Drawing,
+    /// Telling what it shows.
+    Confirming,
+}
+
+/// A tag.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    settings: Settings,
+    battery: Battery,
+    is_screen_broken: bool,
+    shown: Option<Shown>,
+    /// The newest version that it could not draw.
+    refused: Option<Verdict>,
+    state: State,
+}
+
+impl Tag {
+    /// A tag that is switched off and shows nothing.
+    pub fn new(settings: Settings, battery: Battery) -> Self {
+        Tag { settings, battery, is_screen_broken: false, shown: None, refused: None, state: State::Off }
+    }
+
+    /// What is on its screen.
+    pub fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
+    }
+
+    /// In millivolts.
+    pub fn battery_mv(&self) -> u16 {
+        self.battery.millivolts()
+    }
+
+    /// What it is doing.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Off => Phase::Off,
+            State::Asleep { .. } => Phase::Asleep,
+            State::CheckingIn { .. } => Phase::CheckingIn,
+            State::Receiving { .. } => Phase::Receiving,
+            State::Drawing { .. } => Phase::Drawing,
+            State::Confirming { .. } => Phase::Confirming,
+        }
+    }
+
+    /// When it wants a [`Input::Tick`].
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Off => None,
+            State::Asleep { until }
+            | State::CheckingIn { until, .. }
+            | State::Receiving { until, .. }
+            | State::Drawing { until, .. }
+            | State::Confirming { until, .. } => Some(until),
+        }
+    }
+
+    /// Takes what happened; returns what the tag does.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        match input {
+            Input::Heard(message) => self.hear(message, now),
+            Input::Tick if self.deadline().is_some_and(|until| until <= now) => self.time_is_up(now),
+            Input::Tick => vec![],
+            Input::SwitchOn => self.switch_on(now),
+            Input::SwitchOff => {
+                self.state = State::Off;
+                vec![]
+            }
+            Input::Press => match self.state {
+                State::Asleep { .. } => self.check_in(Wake::Button, 1, now),
+                State::Off
+                | State::CheckingIn { .. }
+                | State::Receiving { .. }
+                | State::Drawing { .. }
+                | State::Confirming { .. } => vec![],
+            },
+            Input::BreakScreen => {
+                self.is_screen_broken = true;
+                vec![]
+            }
+        }
+    }
+
+    /// A tag that lost its battery for a while still shows its picture and knows its version.
+    fn switch_on(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.state != State::Off {
+            return vec![];
+        }
+        let wake = if self.shown.is_none() { Wake::PowerOn } else { Wake::Timer };
+        self.check_in(wake, 1, now)
+    }
+
+    fn time_is_up(&mut self, now: Timestamp) -> Vec<Effect> {
+        match std::mem::replace(&mut self.state, State::Off) {
+            State::Off => vec![],
+            State::Asleep { .. } => self.check_in(Wake::Timer, 1, now),
+            State::CheckingIn { wake, attempt, .. } => match self.next_attempt(attempt) {
+                Some(attempt) => self.check_in(wake, attempt, now),
+                None => self.give_up(Why::NoAnswer, now),
+            },
+            State::Receiving { transfer, attempt, .. } => match self.next_attempt(attempt) {
+                Some(attempt) => self.receive(transfer, attempt, now),
+                None => self.give_up(Why::NoAnswer, now),
+            },
+            State::Drawing { picture, .. } => self.drawn(picture, now),
+            State::Confirming { verdict, attempt, .. } => match self.next_attempt(attempt) {
+                Some(attempt) => self.confirm(verdict, attempt, now),
+                None => self.give_up(Why::NoAnswer, now),
+            },
+        }
+    }
+
+    fn hear(&mut self, message: ApMessage, now: Timestamp) -> Vec<Effect> {
+        match (std::mem::replace(&mut self.state, State::Off), message) {
+            (
+                State::CheckingIn { .. } | State::Receiving { .. },
+                ApMessage::Idle { sleep_ms } | ApMessage::Wait { sleep_ms },
+            ) => self.sleep(sleep_ms, now),
+            (
+                state @ (State::CheckingIn { .. } | State::Receiving { .. }),
+                ApMessage::Offer { version, face, bytes, encoding },
+            ) => self.consider(state, Offer { version, face, bytes, encoding }, now),
+            (
+                State::Receiving { transfer, window, attempt, until },
+                ApMessage::Part { version, part, octets },
+            ) if version == transfer.offer().version => {
+                self.state = State::Receiving { transfer, window, attempt, until };
+                self.take_part(part, octets, now)
+            }
+            (State::Confirming { verdict, .. }, ApMessage::ConfirmAck { version, sleep_ms })
+                if version == verdict.version =>
+            {
+                self.sleep(sleep_ms, now)
+            }
+            (state, _) => {
+                self.state = state;
+                vec![Effect::Ignored]
+            }
+        }
+    }
+
+    /// Whether an offer is worth fetching.
+    fn consider(&mut self, state: State, offer: Offer, now: Timestamp) -> Vec<Effect> {
+        let being_fetched = match &state {
+            State::Receiving { transfer, .. } => transfer.offer().version,
+            State::Off
+            | State::Asleep { .. }
+            | State::CheckingIn { .. }
+            | State::Drawing { .. }
+            | State::Confirming { .. } => 0,
+        };
+        let newest = self.newest_confirmed();
+        if offer.version == newest
+            && let Some(verdict) =
+                self.refused.filter(|refused| (refused.version, refused.hash) == (newest, offer.face))
+        {
+            // The answer was lost; it is still the same.
+            return self.confirm(verdict, 1, now);
+        }
+        if offer.version <= newest.max(being_fetched) {
+            self.state = state;
+            return vec![Effect::Ignored];
+        }
+        match self.shown.as_mut().filter(|shown| shown.hash == offer.face) {
+            Some(shown) => {
+                // The picture is on the screen already; only its version is new.
+                shown.version = offer.version;
+                self.confirm_shown(now)
+            }
+            None => self.receive(Transfer::new(offer), 1, now),
+        }
+    }
+
+    /// The newest version this tag has said anything about.
+    fn newest_confirmed(&self) -> u64 {
+        let shown = self.shown.as_ref().map_or(0, |shown| shown.version);
+        self.refused.map_or(shown, |refused| refused.version.max(shown))
+    }
+
+    /// Asks for the first window that is lacking, or ends the transfer.
+    fn receive(&mut self, transfer: Transfer, attempt: u8, now: Timestamp) -> Vec<Effect> {
+        let Some(window) = transfer.first_lacking() else {
+            return self.received(&transfer, now);
+        };
+        self.battery.pay_frame();
+        let request = transfer.request(window);
+        let until = self.answer_until(now);
+        self.state = State::Receiving { transfer, window, attempt, until };
+        vec![Effect::Say(request)]
+    }
+
+    /// A part that was lacking begins the patience anew.
+    fn take_part(&mut self, part: u16, octets: Bytes, now: Timestamp) -> Vec<Effect> {
+        let patience = self.answer_until(now);
+        let State::Receiving { transfer, window, attempt, until } = &mut self.state else {
+            return vec![Effect::Ignored];
+        };
+        if transfer.take(part, octets) != Taken::New {
+            return vec![Effect::Ignored];
+        }
+        (*attempt, *until) = (1, patience);
+        if !transfer.has_window(*window) {
+            return vec![];
+        }
+        let transfer = transfer.clone();
+        self.receive(transfer, 1, now)
+    }
+
+    fn received(&mut self, transfer: &Transfer, now: Timestamp) -> Vec<Effect> {
+        let Offer { version, face: hash, encoding, .. } = *transfer.offer();
+        let Some(file) = transfer.octets().and_then(|octets| unpack(&octets, encoding, hash)) else {
+            return self.give_up(Why::WrongFace, now);
+        };
+        let fitting = Face::from_file(&file)
+            .ok()
+            .filter(|face| (face.width(), face.height()) == (self.settings.width, self.settings.height));
+        match fitting {
+            None => self.refuse(Verdict { version, hash, drawn: Drawn::FaceUnfit }, now),
+            Some(_) if self.is_screen_broken => {
+                self.refuse(Verdict { version, hash, drawn: Drawn::ScreenBroken }, now)
+            }
+            Some(face) => {
+                let until = now.plus(Duration::from_millis(u64::from(self.settings.redraw_ms)));
+                self.state = State::Drawing { picture: Shown { version, hash, face }, until };
+                vec![]
+            }
+        }
+    }
+
+    fn refuse(&mut self, verdict: Verdict, now: Timestamp) -> Vec<Effect> {
+        self.refused = Some(verdict);
+        self.confirm(verdict, 1, now)
+    }
+
+    fn drawn(&mut self, picture: Shown, now: Timestamp) -> Vec<Effect> {
+        self.battery.pay_redraw();
+        let mut effects = vec![Effect::Drew(picture.version)];
+        self.shown = Some(picture);
+        effects.extend(self.confirm_shown(now));
+        effects
+    }
+
+    fn confirm_shown(&mut self, now: Timestamp) -> Vec<Effect> {
+        let Some(shown) = &self.shown else {
+            return vec![];
+        };
+        let verdict = Verdict { version: shown.version, hash: shown.hash, drawn: Drawn::Shown };
+        self.confirm(verdict, 1, now)
+    }
+
+    fn confirm(&mut self, verdict: Verdict, attempt: u8, now: Timestamp) -> Vec<Effect> {
+        self.battery.pay_frame();
+        self.state = State::Confirming { verdict, attempt, until: self.answer_until(now) };
+        let Verdict { version, hash: face, drawn } = verdict;
+        vec![Effect::Say(TagMessage::Confirm { version, face, battery_mv: self.battery_mv(), drawn })]
+    }
+
+    fn check_in(&mut self, wake: Wake, attempt: u8, now: Timestamp) -> Vec<Effect> {
+        self.battery.pay_frame();
+        self.state = State::CheckingIn { wake, attempt, until: self.answer_until(now) };
+        let nothing = (0, FaceHash::from_octets([0; 32]));
+        let (shown, face) = self.shown.as_ref().map_or(nothing, |shown| (shown.version, shown.hash));
+        vec![Effect::Say(TagMessage::CheckIn {
+            shown,
+            face,
+            battery_mv: self.battery_mv(),
+            temperature_c: self.settings.temperature_c,
+            wake,
+        })]
+    }
+
+    fn next_attempt(&self, attempt: u8) -> Option<u8> {
+        (attempt < self.settings.attempts_max).then_some(attempt + 1)
+    }
+
+    fn give_up(&mut self, why: Why, now: Timestamp) -> Vec<Effect> {
+        self.sleep(self.settings.check_in_ms, now);
+        vec![Effect::GaveUp(why)]
+    }
+
+    fn sleep(&mut self, sleep_ms: u32, now: Timestamp) -> Vec<Effect> {
+        let sleep = Duration::from_millis(u64::from(sleep_ms.min(SLEEP_MS_MAX)));
+        self.state = State::Asleep { until: now.plus(sleep) };
+        vec![]
+    }
+
+    fn answer_until(&self, now: Timestamp) -> Timestamp {
+        now.plus(Duration::from_millis(u64::from(self.settings.answer_timeout_ms)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
