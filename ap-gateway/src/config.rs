@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use service_kit::config::{ApiArgs, Secret, parse_secret};
+use sha2::{Digest, Sha256};
 use wire::channel::{ACCESS_POINT_DEVICE_CHARS_MAX, GROUP_ACCESS_POINT};
 use wire::{ClientId, DeviceId};
 
@@ -142,6 +143,19 @@ impl Identity {
             Identity::Enrolled(enrolment) => enrolment.device.clone(),
         }
     }
+
+    /// The radio address, an EUI-64. It follows from the name, so that tags find their access point again even if it
+    /// lost its store.
+    pub fn radio_address(&self) -> u64 {
+        let name = match self {
+            Identity::Given(credentials) => credentials.client_id.to_string(),
+            Identity::Enrolled(enrolment) => format!("{}/{}", enrolment.store, enrolment.device),
+        };
+        let digest: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+        let address = digest.iter().take(8).fold(0, |address, octet| address << 8 | u64::from(*octet));
+        // Locally administered, not a group's.
+        (address | 0x02 << 56) & !(0x01 << 56)
+    }
 }
 
 /// Everything that is wrong with a configuration.
@@ -174,8 +188,9 @@ impl Config {
     }
 
     /// What the core needs to know.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self, identity: &Identity) -> Settings {
         Settings {
+            address: identity.radio_address(),
             check_in_ms: self.pace.check_in_ms,
             status_interval: Duration::from_secs(self.pace.status_interval_secs),
             report_retry: Duration::from_secs(self.pace.report_retry_secs),
@@ -262,6 +277,18 @@ mod tests {
             }
             Err(error) => error.to_string(),
         }
+    }
+
+    #[test]
+    fn a_radio_address_is_locally_administered_and_follows_from_the_name() {
+        let address = |device: &str| {
+            let (url, token, store) = ("http://a".to_owned(), Secret::new("t"), "s1".to_owned());
+            Identity::Enrolled(Enrolment { url, token, store, device: device.parse().unwrap() })
+                .radio_address()
+        };
+        assert_eq!(address("north"), address("north"));
+        assert_ne!(address("north"), address("south"));
+        assert_eq!(address("north") >> 56 & 0x03, 0x02);
     }
 
     #[test]

@@ -124,8 +124,6 @@ pub struct TagRecord {
 pub struct Saved {
     /// Drawn with the store; its reports are numbered within it.
     pub epoch: u64,
-    /// Our radio address, drawn with the store.
-    pub address: u64,
     /// Frame counters of new tags begin here.
     pub counter_floor: u32,
     /// The revision of the roster.

@@ -39,6 +39,8 @@ mod upward;
 /// What is decided by configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Our radio address.
+    pub address: u64,
     /// How long tags sleep.
     pub check_in_ms: u32,
     /// How often the service gets a status.
@@ -115,7 +117,6 @@ struct Schedule {
 #[derive(Clone, Debug)]
 pub struct Gateway {
     settings: Settings,
-    address: u64,
     counter_floor: u32,
     roster: Roster,
     tags: BTreeMap<TagId, Tag>,
@@ -131,7 +132,6 @@ impl Gateway {
     /// From what was stored; the uplink is taken to be down.
     pub fn restored(saved: Saved, settings: Settings, now: Timestamp) -> Self {
         let mut gateway = Gateway {
-            address: saved.address,
             counter_floor: saved.counter_floor,
             roster: Roster::settled(saved.roster_rev, settings.tags_max),
             tags: saved.tags.into_iter().map(|(tag, record)| (tag, record.into())).collect(),
@@ -195,7 +195,7 @@ impl Gateway {
 
     /// Our radio address.
     pub fn address(&self) -> u64 {
-        self.address
+        self.settings.address
     }
 
     /// How long tags sleep when there is nothing to do.

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use config::{Config, ConfigError};
+use config::{Config, ConfigError, Identity};
 use gateway::Gateway;
 use radio::ieee802154_udp::Ieee802154Udp;
 use shell::Shell;
@@ -123,9 +123,9 @@ pub async fn run(
     let store = Arc::new(Store::open(&config.data_dir, clock.now())?);
     let (uplink, far_end) = uplink::uplink();
     let broker = config.broker.clone();
-    let mqtt = MqttUplink { broker, identity, store: store.clone(), clock: clock.clone() };
+    let mqtt = MqttUplink { broker, identity: identity.clone(), store: store.clone(), clock: clock.clone() };
     lifecycle.spawn("uplink", mqtt.run(far_end, lifecycle.stopping()));
-    serve(&config, Outfit { listeners, clock, store, uplink }, &lifecycle)?;
+    serve(&config, &identity, Outfit { listeners, clock, store, uplink }, &lifecycle)?;
     lifecycle.stopping().cancelled().await;
     Ok(())
 }
@@ -138,9 +138,9 @@ pub async fn run_with_uplink(
     lifecycle: Lifecycle,
     uplink: Uplink,
 ) -> Result<(), RunError> {
-    config.identity()?;
+    let identity = config.identity()?;
     let store = Arc::new(Store::open(&config.data_dir, clock.now())?);
-    serve(&config, Outfit { listeners, clock, store, uplink }, &lifecycle)?;
+    serve(&config, &identity, Outfit { listeners, clock, store, uplink }, &lifecycle)?;
     lifecycle.stopping().cancelled().await;
     Ok(())
 }
@@ -153,10 +153,15 @@ struct Outfit {
     uplink: Uplink,
 }
 
-fn serve(config: &Config, outfit: Outfit, lifecycle: &Lifecycle) -> Result<(), RunError> {
+fn serve(
+    config: &Config,
+    identity: &Identity,
+    outfit: Outfit,
+    lifecycle: &Lifecycle,
+) -> Result<(), RunError> {
     let Outfit { listeners, clock, store, uplink } = outfit;
     info!(radio = %listeners.radio.local_addr()?, http = %listeners.http.local_addr()?, "access point");
-    let core = Gateway::restored(store.read()?, config.settings(), clock.now());
+    let core = Gateway::restored(store.read()?, config.settings(identity), clock.now());
     let (questions, questions_of_shell) = mpsc::channel(QUESTIONS_MAX);
     let (status, status_of_pages) = watch::channel(Arc::new(Status::default()));
     let shell = Shell {
@@ -167,7 +172,7 @@ fn serve(config: &Config, outfit: Outfit, lifecycle: &Lifecycle) -> Result<(), R
         questions: questions_of_shell,
         status,
         clock: clock.clone(),
-        name: config.identity()?.device().to_string(),
+        name: identity.device().to_string(),
     };
     lifecycle.spawn("shell", shell.run(lifecycle.stopping()));
 

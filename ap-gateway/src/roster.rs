@@ -5,7 +5,7 @@
 //!                                         │   ▲
 //!                                         └───┘ part of a still newer rev: start again
 //! ```
-//! An older revision, or the one we have, is ignored. An incomplete roster is not stored: after a restart the hello
+//! An older revision is ignored; the one we have comes with every hello and changes nothing. An incomplete roster is not stored: after a restart the hello
 //! tells the service which revision we have, and it sends the parts again.
 
 use std::collections::BTreeMap;
@@ -61,11 +61,14 @@ impl Roster {
         self.rev > 0 && self.assembly.is_none()
     }
 
-    /// Takes a part; with the last one, the tags that now make the roster.
+    /// Takes a part; with the last one, the tags that now make the roster. `None`: parts are lacking, or it is known.
     pub fn receive(&mut self, part: RosterPart) -> Result<Option<BTreeMap<TagId, RadioKey>>, Ignored> {
         let under_way = self.assembly.as_ref().map_or(0, |assembly| assembly.rev);
-        if part.rev <= self.rev || part.rev < under_way {
+        if part.rev < self.rev || part.rev < under_way {
             return Err(Ignored::RosterOld);
+        }
+        if part.rev == self.rev {
+            return Ok(None);
         }
         let is_possible = part.part < part.parts && part.parts <= PARTS_MAX;
         if !is_possible || part.tags.len() > TAGS_PER_MESSAGE_MAX {
@@ -106,7 +109,7 @@ mod tests {
         let mut roster = Roster::settled(0, tags_max);
         let lines = parts.iter().map(|part| {
             let outcome = match roster.receive(part.clone()) {
-                Ok(None) => "incomplete".to_owned(),
+                Ok(None) => "no change".to_owned(),
                 Ok(Some(tags)) => {
                     format!("tags {:?}", tags.keys().map(|tag| tag.address()).collect::<Vec<_>>())
                 }
@@ -136,13 +139,13 @@ mod tests {
         ];
         insta::assert_snapshot!(play(9, &script), @r"
         rev 1 part 0/1 -> tags [1, 2]
-        rev 2 part 1/2 -> incomplete
-        rev 2 part 1/2 -> incomplete
+        rev 2 part 1/2 -> no change
+        rev 2 part 1/2 -> no change
         rev 2 part 0/2 -> tags [3, 4]
-        rev 2 part 0/2 -> roster_old
+        rev 2 part 0/2 -> no change
         rev 1 part 0/1 -> roster_old
-        rev 3 part 0/2 -> incomplete
-        rev 4 part 0/2 -> incomplete
+        rev 3 part 0/2 -> no change
+        rev 4 part 0/2 -> no change
         rev 3 part 1/2 -> roster_old
         rev 4 part 1/3 -> roster_part
         rev 4 part 2/2 -> roster_part
@@ -155,7 +158,7 @@ mod tests {
     fn a_roster_beyond_the_limit_is_ignored_as_a_whole() {
         let script = [part(1, 0, 2, &[1, 2]), part(1, 1, 2, &[3]), part(2, 0, 1, &[1, 2])];
         insta::assert_snapshot!(play(2, &script), @r"
-        rev 1 part 0/2 -> incomplete
+        rev 1 part 0/2 -> no change
         rev 1 part 1/2 -> roster_too_large
         rev 2 part 0/1 -> tags [1, 2]
         ");

@@ -4,7 +4,7 @@
 //! ends the program: it goes on from what is on disk.
 //!
 //! ```text
-//! meta      text → octets        format, epoch, address, counter floor, roster revision, last receipt, credentials
+//! meta      text → octets        format, epoch, counter floor, roster revision, last receipt, credentials
 //! tags      address → JSON       everything about a tag in one row: key, counters, tasks, what it shows
 //! faces     hash → octets        arrival u64 | encoding u8 | octets
 //! reports   number → JSON        waiting for their receipt
@@ -17,7 +17,6 @@ use std::path::Path;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use service_kit::random;
 use wire::Timestamp;
 use wire::face::FaceHash;
 use wire::radio::payload::Encoding;
@@ -81,7 +80,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `folder`, or makes a new one with an epoch and a radio address of its own.
+    /// Opens the store in `folder`, or makes a new one with an epoch of its own.
     pub fn open(folder: &Path, now: Timestamp) -> Result<Self, StoreError> {
         let unusable = |e| StoreError::Folder(folder.display().to_string(), e);
         // Only for us: the store holds keys.
@@ -126,7 +125,6 @@ impl Store {
         let stored = |name| meta.get(name).map(|value| value.map_or(0, |value| number(value.value())));
         let mut saved = Saved {
             epoch: stored("epoch")?,
-            address: stored("address")?,
             counter_floor: u32::try_from(stored("counter_floor")?).unwrap_or(u32::MAX),
             roster_rev: stored("roster_rev")?,
             received: stored("received")?,
@@ -187,13 +185,10 @@ impl Store {
 /// does not repeat one under a tag's key: it sends a tag less than a frame per second in the long run.
 fn found(transaction: &WriteTransaction, now: Timestamp) -> Result<(), StoreError> {
     let epoch = u64::try_from(now.as_millis()).unwrap_or(0).max(1);
-    // A locally administered individual address (IEEE 802, EUI-64).
-    let address = (u64::from_be_bytes(random::octets()) | 0x02 << 56) & !(0x01 << 56);
     let mut meta = transaction.open_table(META)?;
     let values = [
         ("format", FORMAT),
         ("epoch", epoch),
-        ("address", address),
         ("counter_floor", now.since(COUNTERS_SINCE).as_secs().min(u64::from(u32::MAX / 2))),
     ];
     for (name, value) in values {
@@ -314,7 +309,6 @@ mod tests {
         let store = Store::open(dir.path(), NOW).unwrap();
         let mut expected = store.read().unwrap();
         assert_eq!((expected.epoch, expected.counter_floor), (1_767_225_700_000, 100));
-        assert_eq!(expected.address >> 56 & 0x03, 0x02);
         store.write(&records()).unwrap();
         drop(store);
         for record in records() {

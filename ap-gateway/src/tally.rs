@@ -60,7 +60,7 @@ pub enum Ignored {
     Unreadable,
     /// Its `exp` has passed.
     Expired,
-    /// A roster we have, or one before it.
+    /// A roster before the one we have.
     RosterOld,
     /// A roster part that does not fit its siblings.
     RosterPart,

@@ -48,7 +48,7 @@ impl Gateway {
 
     fn open(&mut self, heard: &Heard) -> Result<(TagId, TagMessage), Refusal> {
         let header = heard.frame.header;
-        if header.destination != self.address && header.destination != ANY_ACCESS_POINT {
+        if header.destination != self.settings.address && header.destination != ANY_ACCESS_POINT {
             return Err(Refusal::OtherDestination);
         }
         let tag = TagId::from_address(header.source);
@@ -71,7 +71,7 @@ impl Gateway {
         let Some(state) = self.tags.get_mut(&tag) else { return vec![] };
         let mut effects = Vec::new();
         for reply in replies {
-            match state.link.seal(self.address, tag, &reply.encode()) {
+            match state.link.seal(self.settings.address, tag, &reply.encode()) {
                 Some(frame) => {
                     self.tally.count(Event::FrameSent);
                     effects.push(Effect::Transmit { to, frame });

@@ -15,6 +15,7 @@ const ADDRESS: u64 = 0x02aa_0000_0000_0001;
 
 fn settings() -> Settings {
     Settings {
+        address: ADDRESS,
         check_in_ms: 40_000,
         status_interval: Duration::from_secs(30),
         report_retry: Duration::from_secs(10),
@@ -141,7 +142,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let saved = Saved { epoch: 5, address: ADDRESS, ..Saved::default() };
+        let saved = Saved { epoch: 5, ..Saved::default() };
         let now = Timestamp::from_millis(1_000_000);
         let core = Gateway::restored(saved.clone(), settings(), now);
         World { core, saved, now, counters: BTreeMap::new(), transcript: String::new() }
