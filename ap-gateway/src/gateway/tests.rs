@@ -381,20 +381,24 @@ fn a_tag_fed_by_another_makes_a_hello() {
 
 #[test]
 fn without_room_for_its_reports_no_task_is_accepted() {
-    let mut world = World::with_tags(&[1, 2]);
-    for version in 1..=49 {
+    let mut world = World::with_tags(&[1, 2, 3]);
+    let used = |world: &World| world.core.outbox().count() + world.core.open_tasks();
+    for version in 1..=48 {
         world.give(task(1, version, 1));
     }
-    assert_eq!(world.core.outbox().count() + world.core.open_tasks(), 98);
     world.give(task(2, 1, 1));
-    assert_eq!(world.core.outbox().count() + world.core.open_tasks(), 100);
-    assert_eq!(lines(&world.give(task(2, 2, 1))), "");
+    world.give(task(9, 1, 1));
+    assert_eq!(used(&world), 99);
+    assert_eq!(lines(&world.give(task(3, 1, 1))), "", "a task needs room for two reports");
     assert_eq!(world.core.tally().ignored(Ignored::OutboxFull), 1);
+    world.give(task(9, 2, 1));
+    assert_eq!(used(&world), 100);
+    assert_eq!(lines(&world.give(task(9, 3, 1))), "", "an answer needs room for one");
     world.parts(1);
     assert!(lines(&world.say(2, &check_in(0, None))).contains("offer 1"));
     assert!(lines(&world.say(2, &confirm(1, face(1)))).contains("displayed t2-1"), "its room was kept");
     world.give(receipt(5, 10));
-    assert!(lines(&world.give(task(2, 2, 1))).contains("accepted t2-2"));
+    assert!(lines(&world.give(task(3, 1, 1))).contains("accepted t3-1"));
 }
 
 #[test]
