@@ -251,7 +251,7 @@ impl Air {
     }
 }
 
-/// A seeded generator (SplitMix64), so that a seed means the same in every version of every crate.
+/// A seeded generator (`SplitMix64`), so that a seed means the same in every version of every crate.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 

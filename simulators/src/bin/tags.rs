@@ -26,6 +26,11 @@ use wire::till::StoreId;
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 const RESOLVE_POLL: Duration = Duration::from_secs(1);
 
+const EXAMPLE: &str = "\
+Example:
+  tags --service http://127.0.0.1:8093 --api-token @data/token \\
+       --gateway north=127.0.0.1:9900 --gateway south=127.0.0.1:9901 --count 60 --loss 0.05";
+
 /// Simulates the e-paper tags and the till of a shop, in front of any running deployment
 ///
 /// First the shop is set up in the price-tag service over its API: a store, its access points, products with names
@@ -33,12 +38,10 @@ const RESOLVE_POLL: Duration = Duration::from_secs(1);
 /// Then the tags check in at their access points over UDP, fetch faces, draw them and confirm; the air between loses,
 /// repeats and delays frames as told. A till follows the price feed.
 ///
-/// The same seed makes the same shop: the same tags with the same keys.
-///
-/// Example: tags --service http://127.0.0.1:8093 --api-token @token --gateway north=127.0.0.1:9900 --gateway
-/// south=127.0.0.1:9901 --count 60 --check-in-ms 1000
+/// The same seed makes the same shop: the same tags with the same keys. Every few seconds a line tells how it goes; it
+/// runs until Ctrl-C.
 #[derive(Debug, Parser)]
-#[command(name = "tags", version)]
+#[command(name = "tags", version, after_help = EXAMPLE)]
 struct Args {
     /// Price-tag service
     #[arg(long, env = "PRICETAG_SERVICE", default_value = "http://127.0.0.1:8093", value_name = "URL")]
@@ -242,4 +245,28 @@ fn status(Shop { plan, fleet, till }: &Shop) -> String {
         till.cursor(),
         till.prices().len(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_a_name_and_an_address() {
+        let read = |text: &str| text.parse::<Gateway>();
+        let gateway = read("north=gateway-1:9900").unwrap();
+        assert_eq!((gateway.access_point.as_str(), gateway.address.as_str()), ("north", "gateway-1:9900"));
+        assert_eq!(read("north").unwrap_err(), "`north` is not NAME=HOST:PORT");
+        assert_eq!(read("north=host").unwrap_err(), "`host` is not HOST:PORT");
+        assert_eq!(read("=host:1").unwrap_err(), "device ID is empty");
+    }
+
+    #[test]
+    fn the_command_line_is_checked_as_a_whole() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+        let parsed =
+            Args::try_parse_from(["tags", "--api-token", "t", "--gateway", "north=h:1", "--loss", "2"]);
+        assert!(parsed.unwrap_err().to_string().contains("`2` is not a number from 0 to 1"));
+    }
 }

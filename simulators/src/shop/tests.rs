@@ -69,36 +69,43 @@ fn what_is_no_shop_is_refused() {
 }
 
 /// A service that notes what it is asked, and refuses one path.
-async fn service(refuses: &'static str) -> (Client, Arc<Mutex<Vec<String>>>, Lifecycle) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    async fn answer(
-        State((asked, refuses)): State<(Arc<Mutex<Vec<String>>>, &'static str)>,
-        method: Method,
-        uri: Uri,
-        body: Option<Json<Value>>,
-    ) -> Response {
-        let body = body.map_or(Value::Null, |Json(body)| body);
-        asked.lock().unwrap().push(format!("{method} {uri} {body}"));
-        if uri.path() == refuses {
-            return Problem::unprocessable("tag-size", "a tag is at most 1024 pixels wide").into_response();
-        }
-        let enrolled = json!({ "client_id": "GID_TAG_AP@@@north", "username": "u", "password": "p" });
-        (StatusCode::OK, Json(enrolled)).into_response()
+#[derive(Clone)]
+struct Service {
+    asked: Arc<Mutex<Vec<String>>>,
+    refuses: &'static str,
+}
+
+async fn answer(
+    State(service): State<Service>,
+    method: Method,
+    uri: Uri,
+    body: Option<Json<Value>>,
+) -> Response {
+    let body = body.map_or(Value::Null, |Json(body)| body);
+    service.asked.lock().unwrap().push(format!("{method} {uri} {body}"));
+    if uri.path() == service.refuses {
+        return Problem::unprocessable("till-name", "a till is named otherwise").into_response();
     }
-    let router = Router::new().route("/{*path}", any(answer)).with_state((asked.clone(), refuses));
+    let enrolled = json!({ "client_id": "GID_TAG_AP@@@north", "username": "u", "password": "p" });
+    (StatusCode::OK, Json(enrolled)).into_response()
+}
+
+async fn service(refuses: &'static str) -> (Client, Service, Lifecycle) {
+    let service = Service { asked: Arc::default(), refuses };
+    let router = Router::new().route("/{*path}", any(answer)).with_state(service.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let lifecycle = Lifecycle::new();
     lifecycle.spawn("service", service_kit::http::serve(listener, router, lifecycle.stopping()));
-    (Client::new(&url, Secret::new("t")).unwrap(), asked, lifecycle)
+    (Client::new(&url, Secret::new("t")).unwrap(), service, lifecycle)
 }
 
 #[tokio::test]
 async fn a_shop_is_set_up_from_the_store_to_the_bindings() {
-    let (api, asked, lifecycle) = service("").await;
+    let (api, service, lifecycle) = service("").await;
     let enrolled = furnish(&api, &plan(42, 5)).await.unwrap();
     assert_eq!(enrolled[0].client_id.to_string(), "GID_TAG_AP@@@north");
-    let mut asked = std::mem::take(&mut *asked.lock().unwrap());
+    let mut asked = std::mem::take(&mut *service.asked.lock().unwrap());
     // Products come in any order.
     asked[4..6].sort();
     insta::assert_snapshot!(asked[..6].join("\n"), @r#"
@@ -121,7 +128,7 @@ async fn a_refusal_says_what_was_refused_and_why() {
     let (api, _, lifecycle) = service("/api/v1/stores/store-1/tills/till-1").await;
     let error = furnish(&api, &plan(42, 5)).await.unwrap_err().to_string();
     let told = error.replace(api.base(), "http://service");
-    insta::assert_snapshot!(told, @r#"PUT http://service/api/v1/stores/store-1/tills/till-1 was refused: 422 Unprocessable Entity, a tag is at most 1024 pixels wide"#);
+    insta::assert_snapshot!(told, @r#"PUT http://service/api/v1/stores/store-1/tills/till-1 was refused: 422 Unprocessable Entity, a till is named otherwise"#);
     lifecycle.stop();
     lifecycle.drain().await.unwrap();
 }

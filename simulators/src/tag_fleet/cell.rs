@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::Timestamp;
 use wire::radio::frame;
+use wire::radio::payload::TagMessage;
 use wire::radio::zep::Datagram;
 use wire::tag::{RadioKey, TagId};
 
@@ -233,16 +234,12 @@ impl Cell {
             let member = self.members.get_mut(&tag).filter(|member| member.tag.phase() != Phase::Off)?;
             Some((tag, member.link.open(&frame).ok()?))
         });
-        match opened {
-            Some((tag, message)) => {
-                self.counters.frames_heard += 1;
-                self.play(tag, tag::Input::Heard(message), now)
-            }
-            None => {
-                self.counters.frames_refused += 1;
-                vec![]
-            }
-        }
+        let Some((tag, message)) = opened else {
+            self.counters.frames_refused += 1;
+            return vec![];
+        };
+        self.counters.frames_heard += 1;
+        self.play(tag, tag::Input::Heard(message), now)
     }
 
     fn play(&mut self, tag: TagId, input: tag::Input, now: Timestamp) -> Vec<air::Effect> {
@@ -268,12 +265,7 @@ impl Cell {
         arriving
     }
 
-    fn transmit(
-        &mut self,
-        tag: TagId,
-        message: &wire::radio::payload::TagMessage,
-        now: Timestamp,
-    ) -> Vec<air::Effect> {
+    fn transmit(&mut self, tag: TagId, message: &TagMessage, now: Timestamp) -> Vec<air::Effect> {
         let Some(member) = self.members.get_mut(&tag) else {
             return vec![];
         };
@@ -361,7 +353,7 @@ mod tests {
     }
 
     fn shop(knobs: Knobs, seed: u64) -> (Cell, FakeAccessPoint) {
-        let cell = Cell::new(&tags(20), SETTINGS, knobs, seed, Timestamp::EPOCH);
+        let cell = Cell::new(&tags(8), SETTINGS, knobs, seed, Timestamp::EPOCH);
         (cell, FakeAccessPoint::new(RadioKey::from_octets([7; 16]), 1))
     }
 
@@ -369,9 +361,9 @@ mod tests {
     fn in_clear_air_every_tag_shows_the_face_after_one_check_in() {
         let (mut cell, mut access_point) = shop(Knobs::CLEAR, 1);
         play(&mut cell, &mut access_point, Timestamp::from_millis(1400));
-        assert_eq!(versions(&mut cell), [Some(1); 20]);
+        assert_eq!(versions(&mut cell), [Some(1); 8]);
         let counters = cell.counters();
-        assert_eq!((counters.redraws, counters.frames_refused, counters.gave_up), (20, 0, 0));
+        assert_eq!((counters.redraws, counters.frames_refused, counters.gave_up), (8, 0, 0));
         let shown = cell.members.values().next().unwrap().tag.shown().unwrap();
         assert_eq!(shown.hash, FaceHash::of(&picture(1).to_file()));
     }
@@ -387,10 +379,10 @@ mod tests {
         };
         let (mut cell, mut access_point) = shop(knobs, 42);
         play(&mut cell, &mut access_point, Timestamp::from_millis(60_000));
-        assert_eq!(versions(&mut cell), [Some(1); 20]);
+        assert_eq!(versions(&mut cell), [Some(1); 8]);
         access_point.version = 2;
         play(&mut cell, &mut access_point, Timestamp::from_millis(120_000));
-        assert_eq!(versions(&mut cell), [Some(2); 20]);
+        assert_eq!(versions(&mut cell), [Some(2); 8]);
         let counters = cell.counters();
         assert!(counters.air.lost > 0 && counters.frames_refused > 0, "{counters:?}");
     }
@@ -404,7 +396,7 @@ mod tests {
         cell.handle(Input::Command(tag, Command::SwitchOff), at(2000));
         access_point.version = 2;
         play(&mut cell, &mut access_point, at(5000));
-        assert_eq!(versions(&mut cell).iter().filter(|version| **version == Some(2)).count(), 19);
+        assert_eq!(versions(&mut cell).iter().filter(|version| **version == Some(2)).count(), 7);
         assert_eq!(versions(&mut cell)[4], Some(1));
         cell.handle(Input::Command(tag, Command::SwitchOn), at(5000));
         play(&mut cell, &mut access_point, at(8000));
@@ -418,7 +410,7 @@ mod tests {
         cell.handle(Input::Command(tag, Command::DamageNext(2)), Timestamp::EPOCH);
         play(&mut cell, &mut access_point, Timestamp::from_millis(3000));
         assert_eq!(access_point.bad_checksums, 2);
-        assert_eq!(versions(&mut cell), [Some(1); 20]);
+        assert_eq!(versions(&mut cell), [Some(1); 8]);
     }
 
     #[test]
