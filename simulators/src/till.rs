@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! starting ──snapshot applied, acknowledged──▶ following ──entries applied, acknowledged──▶ following
-//!     ▲                                            └──a gap · another feed──▶ starting
+//!     ▲                                            └──another feed──▶ starting
 //!     └── no answer: again at the next poll, from any state; what was applied stays
 //! ```
 //! It keeps nothing on disk: after a restart a snapshot brings every current price.
