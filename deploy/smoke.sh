@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Proves from outside that the deployment works: a changed price reaches its tags, a call rings and is answered.
+#
+#   deploy/smoke.sh         prints a line per check; exit code 0 only if every one passed
+#
+# It uses the published ports, and takes the API token out of a container. Everything it waits for has a deadline.
+# The price is put back in the end, so it may run at any time. Needs bash, curl and python3.
+set -uo pipefail
+cd "$(dirname "$0")"
+
+store=store-1
+product=coffee
+start_secs=180 # for everything to be ready and every tag to show its first face
+price_secs=60
+call_secs=120
+passed=0
+failed=0
+
+compose() { if docker compose version &>/dev/null; then docker compose "$@"; else docker-compose "$@"; fi; }
+url() { echo "http://$(compose port "$1" "$2")"; }
+
+# The value of a Python expression over the JSON document v.
+json() { python3 -c "import json, sys; v = json.load(sys.stdin); print($1)" 2>/dev/null; }
+get() { curl -fsS --max-time 10 "$1" 2>&1; }
+post() { curl -fsS --max-time 10 -X POST -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d "$2" "$1" 2>&1; }
+
+# within SECONDS COMMAND…: runs it once a second until it succeeds or the time is over; keeps what it said last.
+within() {
+  local deadline=$((SECONDS + $1)); shift
+  until said=$("$@"); do
+    ((SECONDS < deadline)) || return 1
+    sleep 1
+  done
+}
+
+# check NAME SECONDS COMMAND…: a line about it.
+check() {
+  local name=$1 began=$SECONDS; shift
+  if within "$@"; then
+    passed=$((passed + 1))
+    printf 'ok    %-48s %3d s  %s\n' "$name" $((SECONDS - began)) "$said"
+  else
+    failed=$((failed + 1))
+    printf 'FAIL  %-48s %3d s  %s\n' "$name" $((SECONDS - began)) "$said"
+    return 1
+  fi
+}
+
+finish() {
+  echo "$passed passed, $failed failed"
+  ((failed == 0))
+  exit
+}
+
+is() { [[ $2 == "$3" ]] && echo "$1 $2" || { echo "$1 $2, not $3"; return 1; }; }
+ready() { get "$1/readyz"; }
+status() { curl -s -o /dev/null --max-time 10 -w '%{http_code}' "$@"; }
+
+needs_token() { is status "$(status -X PUT "$prices/api/v1/stores/$store" -d '{}')" 401; }
+
+# A stranger's CONNECT: client ID GID_RTC_APP@@@x, user and password "x". CONNACK 4: bad user name or password.
+refuses_strangers() {
+  python3 - "${mqtt#http://}" <<'P'
+import socket, struct, sys
+host, port = sys.argv[1].rsplit(":", 1)
+text = lambda s: struct.pack("!H", len(s)) + s
+body = text(b"MQTT") + b"\x04\xc2\x00\x3c" + text(b"GID_RTC_APP@@@x") + text(b"x") + text(b"x")
+with socket.create_connection((host, int(port)), 5) as s:
+    s.sendall(bytes([0x10, len(body)]) + body)
+    answer = s.recv(4)
+print("CONNACK", answer[3] if len(answer) == 4 else answer)
+sys.exit(answer != b"\x20\x02\x00\x04")
+P
+}
+
+tags_of_store() { get "$prices/api/v1/tags?store=$store&limit=500"; }
+all_current() {
+  local counts
+  counts=$(tags_of_store | json '"%d of %d tags" % (sum(t["standing"] == "current" for t in v["items"]), len(v["items"]))')
+  echo "$counts"
+  [[ $counts =~ ^([0-9]+)\ of\ ([0-9]+) && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" && ${BASH_REMATCH[1]} -gt 0 ]]
+}
+
+price() { get "$prices/api/v1/stores/$store/products/$product" | json 'v["price_minor"]'; }
+
+change_completed() { is "change is" "$(get "$prices/api/v1/changes/$1" | json 'v["state"]')" completed; }
+# A tag shows a price when it has confirmed the hash of the face that carries it.
+tags_show() {
+  local counts
+  counts=$(get "$prices/api/v1/tags?product=$product&limit=500" | json "'%d of %d tags confirmed $1' % (
+    sum(bool(t['shows'] and t['should_show'] and t['shows']['price_minor'] == $1
+             and t['shows']['face'] == t['should_show']['face']) for t in v['items']), len(v['items']))")
+  echo "$counts"
+  [[ $counts =~ ^([0-9]+)\ of\ ([0-9]+) && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" && ${BASH_REMATCH[1]} -gt 0 ]]
+}
+till_told() { is "till is told" "$(get "$prices/api/v1/stores/$store/products/$product" | json 'v["till_minor"]')" "$1"; }
+
+# change_price NAME PRICE
+change_price() {
+  local change
+  change=$(post "$prices/api/v1/stores/$store/products/$product/changes" "{\"price_minor\": $2, \"reason\": \"smoke test\"}" | json 'v["change"]')
+  check "$1: every tag confirms the new face" $price_secs tags_show "$2"
+  check "$1: the till is told" $price_secs till_told "$2"
+  check "$1: the change is completed" $price_secs change_completed "$change"
+}
+
+# The newest call that rang since the beginning and for which the expression c[…] holds.
+call_since() {
+  get "$calls/api/v1/calls?limit=1000" | json "[c for c in v if c['created_at'] > $began_ms and c['alerted_at'] and ($1)][0]['call']"
+}
+describe() { get "$calls/api/v1/calls/$1" | json '"%s calls %s, %s" % (v["caller_device"], v["answered_by"] or v["callee"], v["reason"] or v["phase"])'; }
+call_rang() { call=$(call_since True) && describe "$call"; }
+call_answered() { call=$(call_since "c['answered_at']") && describe "$call"; }
+call_hung_up() { call=$(call_since "c['answered_at'] and c['reason'] == 'hangup'") && describe "$call"; }
+
+audit_holds() { compose exec -T pricetag-service audit-verify /data/audit --head /audit-head/head.json; }
+
+token=$(compose exec -T pricetag-service cat /secrets/api-token.secret) || { echo "smoke.sh: is the deployment running?" >&2; exit 1; }
+mqtt=$(url broker 1883)
+broker=$(url broker 8080)
+prices=$(url pricetag-service 8093)
+calls=$(url rtc-manager 8091)
+began_ms=$(python3 -c 'import time; print(int(time.time() * 1000))')
+
+check "broker is ready" $start_secs ready "$broker" || finish
+check "price-tag service is ready" $start_secs ready "$prices" || finish
+check "call manager is ready" $start_secs ready "$calls" || finish
+check "access point north is ready" $start_secs ready "$(url ap-north 8094)"
+check "access point south is ready" $start_secs ready "$(url ap-south 8094)"
+check "the API wants its token" 1 needs_token
+check "the broker refuses a stranger" 1 refuses_strangers
+check "every tag shows what it should" $start_secs all_current || finish
+
+before=$(price)
+change_price "price up" $((before + 50))
+change_price "price down" "$before"
+
+check "a call rang" $call_secs call_rang
+check "a call was answered" $call_secs call_answered
+check "an answered call was hung up" $call_secs call_hung_up
+check "the audit log is as it was written" 10 audit_holds
+finish
