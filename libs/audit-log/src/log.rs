@@ -149,7 +149,8 @@ impl AuditLog {
             Status { head: writer.head(), mirrored: Seq::ZERO, is_failed: false, queued: 0, groups: 0 };
         let status = SharedStatus(Arc::new(Mutex::new(status)));
         let (queue, appends) = mpsc::channel(QUEUE_APPENDS_MAX);
-        let mut keeper = Keeper { writer, head_file: config.head_file.clone(), status: status.clone() };
+        let head_file = config.head_file.clone();
+        let mut keeper = Keeper { writer, head_file, is_mirrored: true, status: status.clone() };
         let thread = Builder::new().name("audit-log".to_owned()).spawn(move || keeper.serve(appends));
         let thread = thread.map_err(AuditError::io("start the writer of", &config.dir))?;
         Ok(AuditLog(Arc::new(Inner { config, queue: Some(queue), thread: Some(thread), status })))
@@ -187,11 +188,6 @@ impl AuditLog {
     pub fn status(&self) -> Status {
         let queued = self.0.queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity());
         Status { queued, ..self.0.status.get() }
-    }
-
-    /// Where the log is.
-    pub fn config(&self) -> &Config {
-        &self.0.config
     }
 
     /// Records that match, newest first.
@@ -278,6 +274,8 @@ fn record_repairs(writer: &mut Writer, cuts: &[Cut], now: Timestamp) -> Result<(
 struct Keeper {
     writer: Writer,
     head_file: Option<PathBuf>,
+    /// Whether the head file could be written last time.
+    is_mirrored: bool,
     status: SharedStatus,
 }
 
@@ -314,20 +312,23 @@ impl Keeper {
         }
     }
 
-    /// A mirror that cannot be written leaves the log usable, but it will be behind: a human has to know.
-    fn mirror(&self) {
+    /// A mirror that cannot be written leaves the log usable, but it will be behind: a human has to know, once.
+    fn mirror(&mut self) {
         let (Some(path), head) = (&self.head_file, self.writer.head()) else {
             return;
         };
         if head.seq == self.status.get().mirrored {
             return;
         }
-        match head_file::write(path, &head) {
+        let outcome = head_file::write(path, &head);
+        match &outcome {
             Ok(()) => self.status.update(|status| status.mirrored = head.seq),
-            Err(cause) => {
+            Err(cause) if self.is_mirrored => {
                 error!(path = %path.display(), %cause, "the head of the audit log was not mirrored");
             }
+            Err(_) => {}
         }
+        self.is_mirrored = outcome.is_ok();
     }
 }
 
