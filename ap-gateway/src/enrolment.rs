@@ -3,7 +3,7 @@
 //! ```text
 //! kept for this store and name ──▶ use them
 //! PUT {url}/api/v1/stores/{store}/access-points/{device} ──2xx──▶ keep and use them
-//!      ▲         │ unreachable, 5xx, 408, 425, 429
+//!      ▲         │ unreachable, 5xx, 404 (no such store yet), 408, 425, 429
 //!      └─backoff─┘                                       any other answer cannot heal: the program ends
 //! ```
 
@@ -134,8 +134,14 @@ async fn ask(client: &reqwest::Client, enrolment: &Enrolment) -> Result<Attempt,
     Err(EnrolError::Refused { store: store.clone(), device: device.to_string(), status, detail })
 }
 
+/// 404: the store has not been made yet. Access points are often up before their shop is.
 fn may_heal(status: StatusCode) -> bool {
-    let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    let passing = [
+        StatusCode::NOT_FOUND,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
     status.is_server_error() || passing.contains(&status)
 }
 

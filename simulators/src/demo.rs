@@ -7,23 +7,29 @@
 //! `demo` runs the programs as tasks of this process; `demo --check` runs each as a process of its own, by executing
 //! itself with a hidden subcommand, because it kills them.
 
-/// What the demo can be told.
-pub mod options;
-/// Generated secrets and the provisioning file.
-pub mod secrets;
-/// Which program listens where, and with which command line.
-pub mod plan;
-/// Programs as tasks or as processes.
-pub mod launch;
+/// A message to a client that is away.
+pub mod absent;
+/// What happens, each act with its evidence.
+pub mod acts;
 /// A cable that can be cut: TCP through a proxy.
 pub mod cable;
-/// Shop, tags, till and phones, ready to play.
-pub mod stage;
+/// The same as an acceptance, with kills.
+pub mod check;
+/// Programs as tasks or as processes.
+pub mod launch;
+/// What the demo can be told.
+pub mod options;
+/// The eight phones.
+pub mod phones;
+/// Which program listens where, and with which command line.
+pub mod plan;
 /// The terminal.
 pub mod screen;
+/// Generated secrets and the provisioning file.
+pub mod secrets;
+/// Shop, tags, till and phones, ready to play.
+pub mod stage;
 /// The first minute.
 pub mod story;
 /// What happens after it.
 pub mod traffic;
-/// The same as an acceptance, with kills.
-pub mod check;

@@ -4,6 +4,14 @@
 
 /// ● The air between an access point and its tags.
 pub mod air;
+/// Everything at once, with a story.
+pub mod demo;
+/// Load on a broker, measured.
+pub mod load;
+/// ● A phone that follows a script.
+pub mod phone;
+/// Many phones on a real broker.
+pub mod phone_fleet;
 /// A shop to simulate, and how to set it up.
 pub mod shop;
 /// ● A sleeping e-paper tag.

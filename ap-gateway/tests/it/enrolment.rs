@@ -71,14 +71,14 @@ async fn credentials_are_asked_for_until_they_come_and_then_kept() {
 
 #[tokio::test]
 async fn a_refusal_that_cannot_heal_is_explained() {
-    let answer = r#"{"type":"urn:problem:store-not-found","status":404,"title":"store not found","detail":"there is no store `s1`"}"#;
-    let answers = Box::leak(Box::new([(StatusCode::NOT_FOUND, answer)]));
+    let answer = r#"{"type":"urn:problem:name-too-long","status":422,"title":"name too long","detail":"at most 38 characters"}"#;
+    let answers = Box::leak(Box::new([(StatusCode::UNPROCESSABLE_ENTITY, answer)]));
     let (url, _) = service(answers).await;
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Timestamp::EPOCH).unwrap();
     let refused = credentials(&enrolment(url), &store, &Clock::system()).await.unwrap_err();
     assert!(matches!(refused, EnrolError::Refused { .. }));
-    insta::assert_snapshot!(refused.to_string(), @"the price-tag service refuses to enrol `north` in store `s1`: 404 Not Found, there is no store `s1`");
+    insta::assert_snapshot!(refused.to_string(), @"the price-tag service refuses to enrol `north` in store `s1`: 422 Unprocessable Entity, at most 38 characters");
 }
 
 #[tokio::test]

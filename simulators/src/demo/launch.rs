@@ -18,7 +18,11 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(20);
 
 /// Runs a program with its command line until the lifecycle stops.
-pub async fn run_program(program: ProgramName, arguments: Vec<String>, lifecycle: Lifecycle) -> anyhow::Result<()> {
+pub async fn run_program(
+    program: ProgramName,
+    arguments: Vec<String>,
+    lifecycle: Lifecycle,
+) -> anyhow::Result<()> {
     let clock = Clock::system();
     match program {
         ProgramName::Broker => {
@@ -33,7 +37,8 @@ pub async fn run_program(program: ProgramName, arguments: Vec<String>, lifecycle
         }
         ProgramName::PricetagService => {
             let config = pricetag_service::Config::try_parse_from(arguments)?;
-            let listeners = pricetag_service::Listeners::bind(&config).await?;
+            let http = tokio::net::TcpListener::bind(config.http).await?;
+            let listeners = pricetag_service::Listeners { http };
             pricetag_service::run(config, listeners, clock, lifecycle).await?;
         }
         ProgramName::North | ProgramName::South => {
@@ -109,6 +114,9 @@ impl Process {
 
     /// SIGKILL, and waits until it is gone.
     pub async fn kill(mut self) -> Result<(), impl Display> {
-        self.child.kill().await.map_err(|error| format!("{} cannot be killed: {error}", self.program.as_str()))
+        self.child
+            .kill()
+            .await
+            .map_err(|error| format!("{} cannot be killed: {error}", self.program.as_str()))
     }
 }

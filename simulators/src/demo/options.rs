@@ -136,21 +136,29 @@ impl Ports {
         let mut held_tcp = Vec::new();
         let mut held_udp = Vec::new();
         for (option, port) in self.tcp() {
-            match std::net::TcpListener::bind(local(*port)).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+            match std::net::TcpListener::bind(local(*port))
+                .and_then(|socket| Ok((socket.local_addr()?, socket)))
+            {
                 Ok((address, socket)) => {
                     *port = address.port();
                     held_tcp.push(socket);
                 }
-                Err(error) => taken.push(format!("port {port} is not free ({error}); move it with {option} PORT")),
+                Err(error) => {
+                    taken.push(format!("port {port} is not free ({error}); move it with {option} PORT"))
+                }
             }
         }
         for (option, port) in self.udp() {
-            match std::net::UdpSocket::bind(local(*port)).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+            match std::net::UdpSocket::bind(local(*port))
+                .and_then(|socket| Ok((socket.local_addr()?, socket)))
+            {
                 Ok((address, socket)) => {
                     *port = address.port();
                     held_udp.push(socket);
                 }
-                Err(error) => taken.push(format!("UDP port {port} is not free ({error}); move it with {option} PORT")),
+                Err(error) => {
+                    taken.push(format!("UDP port {port} is not free ({error}); move it with {option} PORT"))
+                }
             }
         }
         if taken.is_empty() { Ok(()) } else { Err(taken.join("\n")) }

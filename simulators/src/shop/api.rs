@@ -153,6 +153,11 @@ impl Client {
         Ok(answer.change)
     }
 
+    /// How many there are of what.
+    pub async fn summary(&self) -> Result<Value, ApiError> {
+        self.get("/api/v1/summary").await
+    }
+
     /// How a change is going.
     pub async fn change(&self, change: &str) -> Result<Value, ApiError> {
         self.get(&format!("/api/v1/changes/{change}")).await

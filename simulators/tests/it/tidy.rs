@@ -14,11 +14,17 @@ fn root() -> PathBuf {
 }
 
 fn tracked(extension: &str) -> Vec<(PathBuf, String)> {
-    let listed = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(root()).output().unwrap();
+    let listed = Command::new("git")
+        .args(["ls-files", "-co", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     let paths = listed.lines().filter(|path| path.ends_with(extension)).map(|path| root().join(path));
-    let files: Vec<_> =
-        paths.filter(|path| path.exists()).map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect();
+    let files: Vec<_> = paths
+        .filter(|path| path.exists())
+        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        .collect();
     assert!(!files.is_empty(), "no {extension} files: is this a git checkout?");
     files
 }
@@ -48,7 +54,11 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn dependencies_point_one_way() {
     let only = |name: &str| -> Vec<String> {
-        dependencies().into_iter().filter(|(_, needs)| needs.contains(name)).map(|(package, _)| package).collect()
+        dependencies()
+            .into_iter()
+            .filter(|(_, needs)| needs.contains(name))
+            .map(|(package, _)| package)
+            .collect()
     };
     for (name, allowed) in [
         ("rumqttd", vec!["broker"]),
@@ -104,7 +114,9 @@ fn cores_are_pure() {
 #[test]
 fn every_core_that_returns_effects_opens_with_a_diagram() {
     for (path, text) in tracked(".rs") {
-        let returns_effects = text.starts_with("//! ●") && production(&text).contains("-> Vec<Effect>") && production(&text).contains("pub fn handle(");
+        let returns_effects = text.starts_with("//! ●")
+            && production(&text).contains("-> Vec<Effect>")
+            && production(&text).contains("pub fn handle(");
         if returns_effects {
             let header: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
             assert!(header.contains("```text"), "{} has no state diagram", path.display());

@@ -1,0 +1,196 @@
+//! What happens in the demo, each act with its evidence: the story tells it, the check counts it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+use wire::DeviceId;
+use wire::tag::TagId;
+use wire::till::{Price, ProductId};
+
+use super::plan::NORTH;
+use super::stage::Stage;
+
+/// How long an act may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(100);
+/// How long access point north is cut off.
+pub const CUT: Duration = Duration::from_secs(8);
+/// Products whose price changes meanwhile.
+const CUT_PRODUCTS: usize = 4;
+
+/// Evidence, or what went wrong.
+pub type Outcome = Result<String, String>;
+
+/// Every tag shows what it should.
+pub async fn tags_are_current(stage: &Stage) -> Outcome {
+    let all = stage.shop.tags.len();
+    let (tags, points) = within("the tags to show their first faces", async {
+        loop {
+            let summary = stage.api.summary().await?;
+            let figure = |name: &str| summary[name].as_u64().unwrap_or(0);
+            if figure("tags_current") == all as u64 && figure("access_points_online") == 2 {
+                return Ok((figure("tags_current"), figure("access_points_online")));
+            }
+            sleep(POLL).await;
+        }
+    })
+    .await?;
+    Ok(format!("{tags}/{all} tags, {points} access points, {} phones", stage.phones.count()))
+}
+
+/// A price goes up: the shelf first, then the till.
+pub async fn price_up(stage: &Stage, product: &str) -> Outcome {
+    change(stage, product, 50).await
+}
+
+/// A price goes down: the till first, then the shelf.
+pub async fn price_down(stage: &Stage, product: &str) -> Outcome {
+    change(stage, product, -20).await
+}
+
+async fn change(stage: &Stage, product: &str, by_minor: i64) -> Outcome {
+    let (product, name) = stage.product(product)?;
+    let from = stage.till.price(&product).ok_or_else(|| format!("the till knows no price of {product}"))?;
+    let to = moved(from, by_minor)?;
+    let id = stage.change_price(&product, to, "demo").await?;
+    let done = completed(stage, &id).await?;
+    shown_by_the_tags(stage, &product, to).await?;
+    Ok(format!("{name} {from} → {to}   {}", order_of(&done)?))
+}
+
+/// Down below ten cents there is no price left to take away: up instead.
+fn moved(from: Price, by_minor: i64) -> Result<Price, String> {
+    let minor = from.as_minor() + by_minor;
+    let minor = if minor < 10 { from.as_minor() + 50 } else { minor };
+    Price::from_minor(minor).map_err(|error| error.to_string())
+}
+
+/// Waits until a change has arrived everywhere.
+pub async fn completed(stage: &Stage, change: &str) -> Result<Value, String> {
+    within("a price change to arrive", async {
+        loop {
+            let view = stage.api.change(change).await?;
+            match view["state"].as_str() {
+                Some("completed") => return Ok(view),
+                Some("running") | None => sleep(POLL).await,
+                Some(other) => return Err(Failure(format!("the change is {other}: {view}"))),
+            }
+        }
+    })
+    .await
+}
+
+/// The order of shelf and till, by the service's own timestamps; an error when it is the unsafe one.
+fn order_of(view: &Value) -> Outcome {
+    let at = |part: &str, name: &str| view[part][name].as_i64();
+    let (shelf, total) = (&view["shelf"]["displayed"], &view["shelf"]["total"]);
+    let (published, applied) = (at("till", "published_at"), at("till", "applied_at"));
+    let (first_sent, shelf_done) = (at("shelf", "first_sent_at"), at("shelf", "done_at"));
+    if view["direction"] == "increase" {
+        if published < shelf_done {
+            return Err(format!("the till was told before the shelf showed it: {view}"));
+        }
+        return Ok(format!("shelf {shelf}/{total} ✓, then till ✓"));
+    }
+    if first_sent < applied {
+        return Err(format!("the shelf was told before the till charged it: {view}"));
+    }
+    Ok(format!("till ✓, then shelf {shelf}/{total} ✓"))
+}
+
+/// The service's word is one thing, the screens are another: each must show the face the service names, at that price.
+async fn shown_by_the_tags(stage: &Stage, product: &ProductId, price: Price) -> Result<(), String> {
+    for tag in stage.shop.tags_of(product) {
+        let view = stage.api.tag(tag).await.map_err(|error| error.to_string())?;
+        let on_screen = stage.fleet.shown(tag).map(|shown| shown.hash.to_string());
+        let is_named = on_screen.as_deref() == view["should_show"]["face"].as_str();
+        if !is_named || view["should_show"]["price_minor"].as_i64() != Some(price.as_minor()) {
+            return Err(format!("tag {tag} has {on_screen:?} on its screen, the service says {view}"));
+        }
+    }
+    Ok(())
+}
+
+/// Access point north loses its uplink; prices change meanwhile; when it is back, its tasks are re-driven.
+pub async fn cut_and_mend(stage: &Stage) -> Outcome {
+    let north: DeviceId = NORTH.parse().map_err(|_| "no access point north".to_owned())?;
+    stage.cable.cut();
+    let mut changes = Vec::new();
+    let mut waiting: Vec<TagId> = Vec::new();
+    for product in products_at(stage, &north).into_iter().take(CUT_PRODUCTS) {
+        let from =
+            stage.till.price(&product).ok_or_else(|| format!("the till knows no price of {product}"))?;
+        changes.push(stage.change_price(&product, moved(from, 10)?, "while north is cut off").await?);
+        let tags = stage.shop.tags.iter().filter(|tag| tag.product == product && tag.access_point == north);
+        waiting.extend(tags.map(|tag| tag.config.tag));
+    }
+    sleep(CUT).await;
+    for tag in &waiting {
+        let view = stage.api.tag(*tag).await.map_err(|error| error.to_string())?;
+        if view["standing"] == "current" {
+            return Err(format!("tag {tag} shows the new price although its access point is cut off"));
+        }
+    }
+    stage.cable.mend();
+    for change in &changes {
+        completed(stage, change).await?;
+    }
+    Ok(format!("access point north for {} s: {} tasks re-driven, displayed", CUT.as_secs(), waiting.len()))
+}
+
+/// Products with tags at an access point, in turn; not those of the first acts.
+fn products_at(stage: &Stage, access_point: &DeviceId) -> Vec<ProductId> {
+    let mut products: Vec<ProductId> = Vec::new();
+    for tag in stage.shop.tags.iter().filter(|tag| tag.access_point == *access_point) {
+        let is_star = matches!(tag.product.as_str(), "coffee" | "milk");
+        if !is_star && !products.contains(&tag.product) {
+            products.push(tag.product.clone());
+        }
+    }
+    products
+}
+
+/// Damaged frames are refused by their checksum, counted, and change nothing.
+pub async fn damaged_frames_are_refused(stage: &Stage) -> Outcome {
+    let tag = stage.shop.tags.first().ok_or("no tags")?.config.tag;
+    let before = stage.frames_refused().await?;
+    stage.fleet.damage_next(tag, 2).await.map_err(|error| error.to_string())?;
+    within("a damaged frame to be counted", async {
+        loop {
+            let now = stage.frames_refused().await.map_err(Failure)?;
+            if now > before {
+                return Ok(format!("{} frames refused by their checksum", now - before));
+            }
+            sleep(POLL).await;
+        }
+    })
+    .await
+}
+
+/// The audit log is whole: every record hashes the one before it.
+pub async fn audit_is_whole(stage: &Stage) -> Outcome {
+    let (dir, head) = stage.plan.audit();
+    let verified = tokio::task::spawn_blocking(move || audit_log::verify(&dir, Some(&head))).await;
+    let verified = verified.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    Ok(format!("{} records verified", verified.records))
+}
+
+/// A failure on the way to a condition.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+/// A condition with a deadline; the failure names what was waited for.
+pub async fn within<T>(what: &str, condition: impl Future<Output = Result<T, Failure>>) -> Result<T, String> {
+    match timeout(PATIENCE, condition).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(Failure(failure))) => Err(failure),
+        Err(_) => Err(format!("waited {} s for {what}", PATIENCE.as_secs())),
+    }
+}
