@@ -38,7 +38,7 @@ use wire::tag::TagId;
 use wire::till::StoreId;
 use wire::{DeviceId, Timestamp};
 
-use crate::names::{Actor, ChangeId, ProductKey};
+use crate::names::{ChangeId, ProductKey};
 use crate::price_gate::PriceGate;
 use crate::task::{Task, Timeouts};
 use rows::{AccessPointRow, ChangeRow, ProductRow, StoreRow, TagRow};
@@ -92,12 +92,7 @@ struct Product {
 impl Shop {
     /// The only way to change it.
     pub fn handle(&mut self, input: Input, now: Timestamp, outside: &mut dyn Outside) -> Vec<Effect> {
-        let actor = match &input {
-            Input::Command { actor, .. } => actor.clone(),
-            Input::Message { device, .. } => Actor::access_point(device),
-            Input::UplinkBack | Input::Tick => Actor::service(),
-        };
-        let mut turn = Turn::new(self, now, actor, outside);
+        let mut turn = Turn::new(self, now, input.actor(), outside);
         match input {
             Input::Command { command, .. } => turn.command(command),
             Input::Message { device, message } => turn.message(&device, message),
@@ -117,7 +112,13 @@ impl Shop {
         access_points.chain(tags).min()
     }
 
-    /// What it decides by; for tests.
+    /// How many access points were heard lately.
+    pub fn access_points_online(&self) -> usize {
+        self.access_points.values().filter(|point| !point.is_away).count()
+    }
+
+    /// What it decides by.
+    #[cfg(test)]
     pub fn gate(&self) -> &PriceGate {
         &self.gate
     }

@@ -155,6 +155,17 @@ pub enum Input {
     Tick,
 }
 
+impl Input {
+    /// Who is behind it.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Input::Command { actor, .. } => actor.clone(),
+            Input::Message { device, .. } => Actor::access_point(device),
+            Input::UplinkBack | Input::Tick => Actor::service(),
+        }
+    }
+}
+
 /// A command was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

@@ -1,0 +1,121 @@
+//! What tills read and acknowledge.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use service_kit::problem::Problem;
+use utoipa::{IntoParams, ToSchema};
+use wire::till::{StoreId, TillAck, TillFeed, TillId};
+
+use super::Shared;
+use super::extract::{Body, By, Params, Queried};
+use super::listing::Listing;
+use super::places::store_view;
+use super::setup::{TillView, till_reply};
+use crate::shop::words::Command;
+use crate::store::feed;
+
+/// The shape of `wire::till::TillEntry`.
+#[derive(ToSchema)]
+#[schema(as = TillEntry)]
+#[expect(dead_code, reason = "it describes what another crate serialises")]
+struct TillEntryShape {
+    /// Position in the store's feed.
+    seq: u64,
+    /// Which product.
+    product: String,
+    /// What it costs, in minor units.
+    price: i64,
+    /// When it was published, in milliseconds since 1970.
+    at: i64,
+}
+
+/// The shape of `wire::till::TillFeed`.
+#[derive(ToSchema)]
+#[schema(as = TillFeed)]
+#[expect(dead_code, reason = "it describes what another crate serialises")]
+pub(super) struct TillFeedShape {
+    /// In order; entries that a newer one of the same product has replaced are left out.
+    entries: Vec<TillEntryShape>,
+    /// The last position there is.
+    head: u64,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct FeedQuery {
+    /// The last entry the till has; 0 for none.
+    #[serde(default)]
+    after: u64,
+}
+
+#[utoipa::path(get, path = "/api/v1/stores/{store}/till-feed", tag = "tills",
+    params(("store" = String, Path), FeedQuery), responses((status = 200, body = TillFeedShape)))]
+/// Prices after a position, at most 500.
+pub(super) async fn feed_after(
+    State(app): Shared,
+    Params(store): Params<StoreId>,
+    Queried(query): Queried<FeedQuery>,
+) -> Result<Json<TillFeed>, Problem> {
+    store_view(&app, &store).await?;
+    let mut db = app.database.reader().await?;
+    Ok(Json(feed::after(&mut db, &store, query.after).await?))
+}
+
+#[utoipa::path(get, path = "/api/v1/stores/{store}/till-feed/snapshot", tag = "tills",
+    params(("store" = String, Path)), responses((status = 200, body = TillFeedShape)))]
+/// The current price of every product, and the position it stands for.
+pub(super) async fn snapshot(
+    State(app): Shared,
+    Params(store): Params<StoreId>,
+) -> Result<Json<TillFeed>, Problem> {
+    store_view(&app, &store).await?;
+    let mut db = app.database.reader().await?;
+    Ok(Json(feed::snapshot(&mut db, &store).await?))
+}
+
+/// The shape of `wire::till::TillAck`.
+#[derive(ToSchema)]
+#[schema(as = TillAck)]
+#[expect(dead_code, reason = "it describes what another crate reads")]
+pub(super) struct TillAckShape {
+    /// Everything up to here is charged at the counter.
+    upto: u64,
+}
+
+#[utoipa::path(post, path = "/api/v1/stores/{store}/tills/{till}/ack", tag = "tills",
+    params(("store" = String, Path), ("till" = String, Path)), request_body = TillAckShape,
+    responses((status = 200, body = TillView)), security(("token" = [])))]
+/// A till says that it charges by everything up to a position.
+pub(super) async fn acknowledge(
+    State(app): Shared,
+    By(actor): By,
+    Params((store, till)): Params<(StoreId, TillId)>,
+    Body(body): Body<TillAck>,
+) -> Result<Json<TillView>, Problem> {
+    let command = Command::AckTill { store, till: till.clone(), upto: body.upto };
+    let reply = app.desk.command(actor, command).await?;
+    Ok(Json(till_reply(&till, &reply)))
+}
+
+/// A till and where it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TillListItem {
+    /// Which.
+    till: String,
+    /// The last entry it acknowledged.
+    cursor: u64,
+}
+
+#[utoipa::path(get, path = "/api/v1/stores/{store}/tills", tag = "tills", params(("store" = String, Path)),
+    responses((status = 200, body = Listing<TillListItem>)))]
+/// The tills of a store.
+pub(super) async fn list_tills(
+    State(app): Shared,
+    Params(store): Params<StoreId>,
+) -> Result<Json<Listing<TillListItem>>, Problem> {
+    store_view(&app, &store).await?;
+    let mut db = app.database.reader().await?;
+    let tills = feed::tills(&mut db, &store).await?;
+    let items = tills.into_iter().map(|at| TillListItem { till: at.till.to_string(), cursor: at.cursor });
+    Ok(Json(Listing::whole(items.collect())))
+}

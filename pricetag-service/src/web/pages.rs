@@ -1,0 +1,65 @@
+//! The pages. Each reads rows and fills in a template; what moves asks for its fragment again when an event comes.
+
+/// Access points.
+pub mod access_points;
+/// Style and script.
+pub mod assets;
+/// Who did what.
+pub mod audit;
+/// Changes, and how far one has come.
+pub mod changes;
+/// The first page.
+pub mod dashboard;
+/// Products, and the form that changes a price.
+pub mod products;
+/// Tags.
+pub mod tags;
+/// Tasks and their history.
+pub mod tasks;
+/// The time axis of a change.
+mod timeline;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::{Html, IntoResponse, Response};
+use service_kit::problem::Problem;
+
+use super::App;
+
+/// Who looks, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Visitor {
+    /// Whether forms will work.
+    is_signed_in: bool,
+    path: String,
+}
+
+impl Visitor {
+    /// Whether the page belongs to this part of the menu.
+    fn is_at(&self, part: &str) -> bool {
+        self.path == part || (part != "/" && self.path.starts_with(part))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Visitor {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(Visitor { is_signed_in: app.guard.admits(&parts.headers), path: parts.uri.path().to_owned() })
+    }
+}
+
+/// A template as an answer.
+pub(super) struct Page<T>(pub T);
+
+impl<T: Template> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        match self.0.render() {
+            Ok(html) => Html(html).into_response(),
+            Err(error) => Problem::internal(&error).into_response(),
+        }
+    }
+}

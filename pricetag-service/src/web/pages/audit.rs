@@ -1,0 +1,82 @@
+//! Who did what.
+
+use askama::Template;
+use axum::extract::State;
+use serde_json::Value;
+use service_kit::problem::Problem;
+
+use super::{Page, Visitor};
+use crate::web::Shared;
+use crate::web::audit::{AuditQuery, RecordView, VerificationView};
+use crate::web::extract::Queried;
+use crate::web::texts::time;
+
+/// Longest text of a figure in the table.
+const TEXT_CHARS_MAX: usize = 400;
+
+/// A record, for people.
+struct Line {
+    record: RecordView,
+    time: String,
+    before: String,
+    after: String,
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+pub(in crate::web) struct AuditPage {
+    visitor: Visitor,
+    verification: VerificationView,
+    verified_at: String,
+    actor: String,
+    action: String,
+    subject: String,
+    lines: Vec<Line>,
+    next: Option<String>,
+}
+
+pub(in crate::web) async fn page(
+    State(app): Shared,
+    visitor: Visitor,
+    Queried(query): Queried<AuditQuery>,
+) -> Result<Page<AuditPage>, Problem> {
+    let found = app.audit.search(query.search()?).await.map_err(|e| Problem::internal(&e))?;
+    let verification = app.verification.look(&app.audit, &app.clock).await?;
+    let lines = found.records.into_iter().map(RecordView::from).map(line).collect();
+    Ok(Page(AuditPage {
+        visitor,
+        verified_at: time(verification.at),
+        verification,
+        actor: query.actor.unwrap_or_default(),
+        action: query.action.unwrap_or_default(),
+        subject: query.subject.unwrap_or_default(),
+        lines,
+        next: found.older.map(|seq| seq.to_string()),
+    }))
+}
+
+fn line(record: RecordView) -> Line {
+    Line { time: time(record.time), before: figures(&record.before), after: figures(&record.after), record }
+}
+
+/// `price 5.49, change 0199…`; a list of steps as its first few.
+fn figures(value: &Value) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::Object(figures) => {
+            let figures = figures.iter().filter(|(_, value)| !value.is_null());
+            figures.map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(", ")
+        }
+        Value::Array(steps) => steps.iter().map(figures).collect::<Vec<_>>().join(" · "),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain(other),
+    };
+    if text.chars().count() <= TEXT_CHARS_MAX {
+        return text;
+    }
+    let beginning: String = text.chars().take(TEXT_CHARS_MAX).collect();
+    format!("{beginning}…")
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

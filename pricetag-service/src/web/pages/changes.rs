@@ -1,0 +1,118 @@
+//! Changes, and how far one has come.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Redirect;
+use serde::Deserialize;
+use service_kit::problem::Problem;
+
+use super::timeline::Timeline;
+use super::{Page, Visitor};
+use crate::names::{Actor, ChangeId};
+use crate::shop::words::{Command, Reply};
+use crate::store::prices::{self, ChangeFilter, ChangeView};
+use crate::store::tasks::{self, TaskFilter, TaskView};
+use crate::web::extract::{Params, Queried};
+use crate::web::prices::{change_id, change_view};
+use crate::web::{App, Shared};
+
+const CHANGES_MAX: u32 = 60;
+const TASKS_MAX: u32 = 200;
+
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct ListQuery {
+    #[serde(default)]
+    state: String,
+    before: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "changes.html")]
+pub(in crate::web) struct Changes {
+    visitor: Visitor,
+    state: String,
+    states: [&'static str; 5],
+    changes: Vec<ChangeView>,
+    next: Option<String>,
+}
+
+pub(in crate::web) async fn list(
+    State(app): Shared,
+    visitor: Visitor,
+    Queried(query): Queried<ListQuery>,
+) -> Result<Page<Changes>, Problem> {
+    let state = Some(query.state.clone()).filter(|state| !state.is_empty());
+    let filter = ChangeFilter { state, before: query.before, ..ChangeFilter::default() };
+    let mut db = app.database.reader().await?;
+    let changes = prices::list_changes(&mut db, &filter, CHANGES_MAX).await?;
+    let is_full = changes.len() == usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX);
+    let next = changes.last().filter(|_| is_full).map(|last| last.change.clone());
+    let states = ["running", "blocked", "completed", "superseded", "cancelled"];
+    Ok(Page(Changes { visitor, state: query.state, states, changes, next }))
+}
+
+/// What both the page and its fragment show.
+struct Progress {
+    change: ChangeView,
+    timeline: Timeline,
+    tasks: Vec<TaskView>,
+}
+
+async fn progress_of(app: &App, change: &ChangeId) -> Result<Progress, Problem> {
+    let view = change_view(app, change).await?;
+    let mut db = app.database.reader().await?;
+    let steps = tasks::steps_of_change(&mut db, change).await?;
+    let filter = TaskFilter { change: Some(change.to_string()), ..TaskFilter::default() };
+    let tasks = tasks::list_tasks(&mut db, &filter, TASKS_MAX).await?;
+    let timeline = Timeline::new(&view, &steps, app.clock.now().as_millis());
+    Ok(Progress { change: view, timeline, tasks })
+}
+
+#[derive(Template)]
+#[template(path = "change.html")]
+pub(in crate::web) struct ChangePage {
+    visitor: Visitor,
+    change: ChangeView,
+    timeline: Timeline,
+    tasks: Vec<TaskView>,
+}
+
+pub(in crate::web) async fn page(
+    State(app): Shared,
+    visitor: Visitor,
+    Params(change): Params<String>,
+) -> Result<Page<ChangePage>, Problem> {
+    let Progress { change, timeline, tasks } = progress_of(&app, &change_id(&change)?).await?;
+    Ok(Page(ChangePage { visitor, change, timeline, tasks }))
+}
+
+#[derive(Template)]
+#[template(path = "fragments/change.html")]
+pub(in crate::web) struct ChangeFragment {
+    change: ChangeView,
+    timeline: Timeline,
+    tasks: Vec<TaskView>,
+}
+
+pub(in crate::web) async fn progress(
+    State(app): Shared,
+    Params(change): Params<String>,
+) -> Result<Page<ChangeFragment>, Problem> {
+    let Progress { change, timeline, tasks } = progress_of(&app, &change_id(&change)?).await?;
+    Ok(Page(ChangeFragment { change, timeline, tasks }))
+}
+
+/// Calls a change off and shows the one that takes it back.
+pub(in crate::web) async fn cancel(
+    State(app): Shared,
+    Params(change): Params<String>,
+) -> Result<Redirect, Problem> {
+    let change = change_id(&change)?;
+    change_view(&app, &change).await?;
+    let shown = match app.desk.command(Actor::web(), Command::CancelChange { change: change.clone() }).await?
+    {
+        Reply::Change(revert) => revert,
+        Reply::Done | Reply::Till { .. } => change,
+    };
+    Ok(Redirect::to(&format!("/changes/{shown}")))
+}

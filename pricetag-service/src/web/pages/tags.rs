@@ -1,0 +1,101 @@
+//! Tags: what each should show, what it shows, and how it came to that.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Redirect;
+use serde::Deserialize;
+use service_kit::problem::Problem;
+use wire::tag::TagId;
+
+use super::{Page, Visitor};
+use crate::names::Actor;
+use crate::shop::words::Command;
+use crate::store::devices::{self, TagFilter, TagView};
+use crate::store::tasks::{self, TaskFilter, TaskView};
+use crate::web::Shared;
+use crate::web::extract::{Params, Queried};
+use crate::web::tags::tag_view;
+use crate::web::texts::time;
+
+const TAGS_MAX: u32 = 200;
+const TASKS_MAX: u32 = 30;
+
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct ListQuery {
+    access_point: Option<String>,
+    after: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "tags.html")]
+pub(in crate::web) struct Tags {
+    visitor: Visitor,
+    access_point: String,
+    tags: Vec<TagView>,
+    next: Option<String>,
+}
+
+pub(in crate::web) async fn list(
+    State(app): Shared,
+    visitor: Visitor,
+    Queried(query): Queried<ListQuery>,
+) -> Result<Page<Tags>, Problem> {
+    let access_point = query.access_point.filter(|name| !name.is_empty());
+    let filter = TagFilter { access_point: access_point.clone(), after: query.after, ..TagFilter::default() };
+    let mut db = app.database.reader().await?;
+    let tags = devices::list_tags(&mut db, &filter, TAGS_MAX).await?;
+    let is_full = tags.len() == usize::try_from(TAGS_MAX).unwrap_or(usize::MAX);
+    let next = tags.last().filter(|_| is_full).map(|last| last.tag.clone());
+    Ok(Page(Tags { visitor, access_point: access_point.unwrap_or_default(), tags, next }))
+}
+
+#[derive(Template)]
+#[template(path = "tag.html")]
+pub(in crate::web) struct TagPage {
+    visitor: Visitor,
+    tag: TagView,
+    shown_at: String,
+    tasks: Vec<TaskView>,
+}
+
+#[derive(Template)]
+#[template(path = "fragments/tag.html")]
+pub(in crate::web) struct TagFragment {
+    tag: TagView,
+    shown_at: String,
+    tasks: Vec<TaskView>,
+}
+
+pub(in crate::web) async fn page(
+    State(app): Shared,
+    visitor: Visitor,
+    Params(tag): Params<TagId>,
+) -> Result<Page<TagPage>, Problem> {
+    let TagFragment { tag, shown_at, tasks } = fragment(app, tag).await?;
+    Ok(Page(TagPage { visitor, tag, shown_at, tasks }))
+}
+
+pub(in crate::web) async fn state(
+    State(app): Shared,
+    Params(tag): Params<TagId>,
+) -> Result<Page<TagFragment>, Problem> {
+    fragment(app, tag).await.map(Page)
+}
+
+async fn fragment(app: std::sync::Arc<crate::web::App>, id: TagId) -> Result<TagFragment, Problem> {
+    let tag = tag_view(&app, id).await?;
+    let mut db = app.database.reader().await?;
+    let filter = TaskFilter { tag: Some(id.to_string()), ..TaskFilter::default() };
+    let tasks = tasks::list_tasks(&mut db, &filter, TASKS_MAX).await?;
+    let shown_at = tag.shows.as_ref().map(|shows| time(shows.at)).unwrap_or_default();
+    Ok(TagFragment { tag, shown_at, tasks })
+}
+
+/// A person attests that the tag is not on its shelf.
+pub(in crate::web) async fn attest_removal(
+    State(app): Shared,
+    Params(tag): Params<TagId>,
+) -> Result<Redirect, Problem> {
+    app.desk.command(Actor::web(), Command::AttestRemoval { tag }).await?;
+    Ok(Redirect::to(&format!("/tags/{tag}")))
+}

@@ -1,0 +1,124 @@
+//! Every path, by audience.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::Request;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use service_kit::http::{Readiness, require_token, standard_routes};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Info, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{App, audit, events, feed, pages, places, prices, setup, tags, tasks};
+
+/// The router of the whole program.
+pub fn routes(app: Arc<App>, readiness: Readiness) -> Router {
+    let (api, document) = api(&app).split_for_parts();
+    let document = describe(document);
+    Router::new()
+        .merge(api)
+        .merge(pages_routes(&app))
+        .with_state(app.clone())
+        .route("/openapi.json", get(move || async move { axum::Json(document) }))
+        .merge(app.guard.login_routes())
+        .layer(middleware::from_fn_with_state(app.clone(), count_refusals))
+        .merge(standard_routes(readiness, app.metrics.registry()))
+}
+
+fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+    let reading = OpenApiRouter::new()
+        .routes(routes!(places::list_stores))
+        .routes(routes!(places::get_store))
+        .routes(routes!(places::list_access_points))
+        .routes(routes!(places::list_access_points_of_store))
+        .routes(routes!(places::get_access_point))
+        .routes(routes!(places::summary))
+        .routes(routes!(prices::list_products))
+        .routes(routes!(prices::get_product))
+        .routes(routes!(prices::list_changes))
+        .routes(routes!(prices::get_change))
+        .routes(routes!(tags::list_tags))
+        .routes(routes!(tags::get_tag))
+        .routes(routes!(tags::face_png))
+        .routes(routes!(tasks::list_tasks))
+        .routes(routes!(tasks::get_task))
+        .routes(routes!(tasks::list_transitions))
+        .routes(routes!(feed::list_tills))
+        .routes(routes!(feed::feed_after))
+        .routes(routes!(feed::snapshot))
+        .routes(routes!(audit::search))
+        .routes(routes!(audit::verification))
+        .routes(routes!(events::events));
+    let changing = OpenApiRouter::new()
+        .routes(routes!(setup::put_store))
+        .routes(routes!(setup::enrol_access_point))
+        .routes(routes!(setup::put_tag))
+        .routes(routes!(setup::put_binding, setup::delete_binding))
+        .routes(routes!(setup::put_product))
+        .routes(routes!(setup::put_till))
+        .routes(routes!(feed::acknowledge))
+        .routes(routes!(prices::add_change))
+        .routes(routes!(prices::cancel_change))
+        .routes(routes!(tags::attest_removal))
+        .route_layer(middleware::from_fn_with_state(app.guard.clone(), require_token));
+    reading.merge(changing)
+}
+
+/// Pages are free to read; forms need the token, as a cookie.
+fn pages_routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let reading = Router::new()
+        .route("/", get(pages::dashboard::page))
+        .route("/products", get(pages::products::list))
+        .route("/products/{product}", get(pages::products::page))
+        .route("/changes", get(pages::changes::list))
+        .route("/changes/{change}", get(pages::changes::page))
+        .route("/tasks", get(pages::tasks::list))
+        .route("/tasks/{task}", get(pages::tasks::page))
+        .route("/tags", get(pages::tags::list))
+        .route("/tags/{tag}", get(pages::tags::page))
+        .route("/access-points", get(pages::access_points::list))
+        .route("/audit", get(pages::audit::page))
+        .route("/fragments/summary", get(pages::dashboard::summary))
+        .route("/fragments/changes", get(pages::dashboard::changes))
+        .route("/fragments/changes/{change}", get(pages::changes::progress))
+        .route("/fragments/tags/{tag}", get(pages::dashboard::tile))
+        .route("/fragments/tags/{tag}/state", get(pages::tags::state))
+        .route("/fragments/access-points", get(pages::access_points::table))
+        .route("/assets/app.css", get(pages::assets::css))
+        .route("/assets/app.js", get(pages::assets::js));
+    let forms = Router::new()
+        .route("/stores/{store}/products/{product}/changes", post(pages::products::change_price))
+        .route("/changes/{change}/cancel", post(pages::changes::cancel))
+        .route("/tags/{tag}/attest-removal", post(pages::tags::attest_removal))
+        .route_layer(middleware::from_fn_with_state(app.guard.clone(), require_token));
+    reading.merge(forms)
+}
+
+fn describe(document: OpenApi) -> OpenApi {
+    let mut info = Info::new("pricetag-service", env!("CARGO_PKG_VERSION"));
+    info.description = Some("What every price tag should show, and who decided it.".to_owned());
+    let built = OpenApiBuilder::from(document).info(info);
+    let mut document = built.build();
+    let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("token", token);
+    document
+}
+
+/// Bad input is counted.
+async fn count_refusals(
+    State(app): State<Arc<App>>,
+    request: Request<axum::body::Body>,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        app.metrics.request_refused(status.as_u16());
+    }
+    response
+}

@@ -1,0 +1,93 @@
+//! Tasks and their history.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use service_kit::problem::Problem;
+use utoipa::IntoParams;
+
+use super::extract::{Params, Queried};
+use super::listing::{Listing, limit};
+use super::{App, Shared};
+use crate::names::TaskId;
+use crate::store::tasks::{self, TaskFilter, TaskView, TransitionView};
+
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct TaskQuery {
+    /// A state, or `open` for all that are no end.
+    state: Option<String>,
+    /// Of this tag only.
+    tag: Option<String>,
+    /// Of this product only.
+    product: Option<String>,
+    /// Of this change only.
+    change: Option<String>,
+    /// Older than this one: `next` of the page before.
+    before: Option<String>,
+    /// Items on a page, at most 500.
+    limit: Option<u32>,
+}
+
+impl TaskQuery {
+    pub(super) fn split(self) -> Result<(TaskFilter, u32), Problem> {
+        let limit = limit(self.limit)?;
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let filter = TaskFilter {
+            state: given(self.state),
+            tag: given(self.tag),
+            product: given(self.product),
+            change: given(self.change),
+            before: given(self.before),
+        };
+        Ok((filter, limit))
+    }
+}
+
+#[utoipa::path(get, path = "/api/v1/tasks", tag = "reading", params(TaskQuery),
+    responses((status = 200, body = Listing<TaskView>)))]
+/// Tasks, newest first.
+pub(super) async fn list_tasks(
+    State(app): Shared,
+    Queried(query): Queried<TaskQuery>,
+) -> Result<Json<Listing<TaskView>>, Problem> {
+    let (filter, limit) = query.split()?;
+    let mut db = app.database.reader().await?;
+    let found = tasks::list_tasks(&mut db, &filter, limit + 1).await?;
+    Ok(Json(Listing::page(found, limit, |item| item.task.clone())))
+}
+
+#[utoipa::path(get, path = "/api/v1/tasks/{task}", tag = "reading", params(("task" = String, Path)),
+    responses((status = 200, body = TaskView)))]
+/// One task.
+pub(super) async fn get_task(
+    State(app): Shared,
+    Params(task): Params<String>,
+) -> Result<Json<TaskView>, Problem> {
+    task_view(&app, &task_id(&task)?).await.map(Json)
+}
+
+#[utoipa::path(get, path = "/api/v1/tasks/{task}/transitions", tag = "reading", params(("task" = String, Path)),
+    responses((status = 200, body = Listing<TransitionView>)))]
+/// A task's history: every step with its time, actor and reason.
+pub(super) async fn list_transitions(
+    State(app): Shared,
+    Params(task): Params<String>,
+) -> Result<Json<Listing<TransitionView>>, Problem> {
+    let task = task_id(&task)?;
+    task_view(&app, &task).await?;
+    let mut db = app.database.reader().await?;
+    Ok(Json(Listing::whole(tasks::transitions(&mut db, &task).await?)))
+}
+
+pub(super) fn task_id(text: &str) -> Result<TaskId, Problem> {
+    text.parse().map_err(|_| not_found(text))
+}
+
+pub(super) async fn task_view(app: &App, task: &TaskId) -> Result<TaskView, Problem> {
+    let mut db = app.database.reader().await?;
+    tasks::find_task(&mut db, task).await?.ok_or_else(|| not_found(task.as_str()))
+}
+
+fn not_found(task: &str) -> Problem {
+    Problem::not_found("task-not-found", format!("there is no task `{task}`"))
+}

@@ -1,0 +1,182 @@
+//! What is refused: each with a precise Problem, and nothing changes.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::prices::coffee_shop;
+use crate::shop::{Shop, tag};
+
+#[tokio::test]
+async fn unknown_things_are_named() {
+    let shop = Shop::start().await;
+    let product = "/api/v1/stores/s1/products/tea";
+    for (path, expected) in [
+        ("/api/v1/stores/s9", "404 urn:problem:store-not-found there is no store `s9`"),
+        ("/api/v1/stores/s9/products", "404 urn:problem:store-not-found there is no store `s9`"),
+        ("/api/v1/stores/s9/till-feed", "404 urn:problem:store-not-found there is no store `s9`"),
+        (product, "404 urn:problem:product-not-found store `s1` has no product `tea`"),
+        (
+            "/api/v1/stores/s1/access-points/south",
+            "404 urn:problem:access-point-not-found store `s1` has no access point `south`",
+        ),
+        ("/api/v1/tags/00000000000000ff", "404 urn:problem:tag-not-found there is no tag `00000000000000ff`"),
+        ("/api/v1/changes/nope", "404 urn:problem:change-not-found there is no change `nope`"),
+        ("/api/v1/tasks/nope", "404 urn:problem:task-not-found there is no task `nope`"),
+        ("/api/v1/tasks/nope/transitions", "404 urn:problem:task-not-found there is no task `nope`"),
+        ("/products/tea", "404 urn:problem:product-not-found no store has a product `tea`"),
+        ("/nowhere", "404 urn:problem:no-such-path see /openapi.json for what there is"),
+    ] {
+        assert_eq!(shop.problem(Method::GET, path, None).await, expected, "{path}");
+    }
+    let changes = format!("{product}/changes");
+    let body = Some(json!({"price_minor": 100}));
+    assert_eq!(
+        shop.problem(Method::POST, &changes, body).await,
+        "404 urn:problem:product-not-found store `s1` has no product `tea`"
+    );
+    let ack = Some(json!({"upto": 0}));
+    assert_eq!(
+        shop.problem(Method::POST, "/api/v1/stores/s1/tills/t9/ack", ack).await,
+        "404 urn:problem:till-not-found store `s1` has no till `t9`"
+    );
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn bad_values_are_explained() {
+    let shop = coffee_shop().await;
+    let changes = "/api/v1/stores/s1/products/coffee/changes";
+    let tag_path = format!("/api/v1/tags/{}", tag(7));
+    let put_tag = |access_point: &str, width: i64| json!({"store": "s1", "access_point": access_point, "width": width, "height": 128});
+    for (method, path, body, expected) in [
+        (
+            Method::POST,
+            changes,
+            json!({"price_minor": 0}),
+            "422 urn:problem:bad-price price_minor is 0, 1 to 99999999 are allowed",
+        ),
+        (
+            Method::POST,
+            changes,
+            json!({"price_minor": -5}),
+            "422 urn:problem:bad-price price_minor is -5, 1 to 99999999 are allowed",
+        ),
+        (
+            Method::POST,
+            changes,
+            json!({"price_minor": 499}),
+            "409 urn:problem:price-unchanged the price is 4.99 already",
+        ),
+        (
+            Method::PUT,
+            "/api/v1/stores/s1",
+            json!({"name": "", "currency": "EUR"}),
+            "422 urn:problem:bad-name a name is 1 to 60 characters, none of them a control character",
+        ),
+        (
+            Method::PUT,
+            "/api/v1/stores/s1",
+            json!({"name": "x", "currency": "euro"}),
+            "422 urn:problem:bad-currency `euro` is not a currency of three letters like EUR",
+        ),
+        (
+            Method::PUT,
+            "/api/v1/stores/s1",
+            json!({"name": "x", "currency": "USD"}),
+            "409 urn:problem:currency-fixed the currency of store `s1` cannot change",
+        ),
+        (
+            Method::PUT,
+            &tag_path,
+            put_tag("north", 5),
+            "422 urn:problem:bad-size 5x128: each side has 32 to 1024 pixels",
+        ),
+        (
+            Method::PUT,
+            &tag_path,
+            put_tag("south", 296),
+            "404 urn:problem:access-point-not-found store `s1` has no access point `south`",
+        ),
+        (
+            Method::POST,
+            "/api/v1/stores/s1/tills/till-1/ack",
+            json!({"upto": 77}),
+            "409 urn:problem:beyond-head the feed ends at 1, 77 cannot have been applied",
+        ),
+    ] {
+        assert_eq!(shop.problem(method, path, Some(body)).await, expected, "{path}");
+    }
+    let long = format!("/api/v1/stores/s1/access-points/{}", "x".repeat(39));
+    assert_eq!(
+        shop.problem(Method::PUT, &long, None).await,
+        "422 urn:problem:device-too-long device has 39 characters, at most 38 fit its topics"
+    );
+    assert!(
+        shop.problem(Method::POST, changes, Some(json!({"price": 1})))
+            .await
+            .starts_with("400 urn:problem:bad-body")
+    );
+    assert!(
+        shop.problem(Method::GET, "/api/v1/tags/xyz", None).await.starts_with("400 urn:problem:bad-path")
+    );
+    assert_eq!(
+        shop.problem(Method::GET, "/api/v1/tags?limit=501", None).await,
+        "422 urn:problem:bad-limit limit is 501, 1 to 500 are allowed"
+    );
+    assert!(
+        shop.problem(Method::GET, "/api/v1/tags?limit=x", None)
+            .await
+            .starts_with("400 urn:problem:bad-query")
+    );
+    assert!(shop.metric("pricetag_requests_refused_total{status=\"422\"}").await >= 7.0);
+    assert_eq!(shop.get("/api/v1/changes").await["items"], json!([]));
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn what_changes_something_needs_the_token() {
+    let shop = Shop::start().await;
+    let path = "/api/v1/stores/s1/products/coffee";
+    let request = shop.request(Method::PUT, path).json(&json!({"name": "x", "price_minor": 1}));
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 401);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert!(shop.problem(Method::GET, path, None).await.starts_with("404"));
+    let answer = shop.request(Method::GET, "/api/v1/stores").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "reading is free");
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn an_actor_is_named_and_checked() {
+    let shop = coffee_shop().await;
+    let path = "/api/v1/stores/s1/products/coffee/changes";
+    let ask = |actor: &str, price: i64| {
+        let request = shop.request(Method::POST, path).bearer_auth(crate::shop::TOKEN);
+        request.header("x-actor", actor).json(&json!({"price_minor": price})).send()
+    };
+    assert_eq!(ask(&"x".repeat(65), 550).await.unwrap().status().as_u16(), 400);
+    assert_eq!(ask("anna", 550).await.unwrap().status().as_u16(), 201);
+    let change = &shop.get("/api/v1/changes").await["items"][0];
+    assert_eq!(change["actor"], "anna");
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn a_removed_tag_cannot_be_bound_until_it_is_put_back() {
+    let mut shop = coffee_shop().await;
+    let path = format!("/api/v1/tags/{}/attest-removal", tag(2));
+    shop.call(Method::POST, &path, None).await;
+    assert_eq!(
+        shop.problem(Method::POST, &path, None).await,
+        format!(
+            "409 urn:problem:tag-removed tag `{}` was attested as removed; register it again to use it",
+            tag(2)
+        )
+    );
+    shop.put_tag(2, "north").await;
+    shop.bind(2, "coffee").await;
+    shop.work(&[2]).await;
+    assert_eq!(shop.shown(2).await, Some(499));
+    shop.stop().await;
+}
