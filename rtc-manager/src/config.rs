@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use service_kit::config::{ApiArgs, BrokerArgs, Secret, parse_secret};
+use service_kit::config::{ApiArgs, BrokerArgs, LogArgs, Secret, parse_secret};
 use wire::DeviceId;
 
 use crate::policy::Policy;
@@ -38,6 +38,9 @@ pub struct Config {
     /// Timers and limits of calls
     #[command(flatten)]
     pub timers: TimerArgs,
+    /// What is logged, and where
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// What phones are given at registration.

@@ -4,25 +4,14 @@ use anyhow::Context;
 use clap::Parser;
 use rtc_manager::{Config, Listeners};
 use service_kit::clock::Clock;
-use service_kit::config::LogArgs;
 use service_kit::lifecycle::Lifecycle;
 use service_kit::telemetry;
 use tracing::info;
 
-/// Everything the command line can say.
-#[derive(Debug, Parser)]
-#[command(name = "rtc-manager", version, about = "Controls the lifecycle of every call between phones")]
-struct Args {
-    #[command(flatten)]
-    config: Config,
-    #[command(flatten)]
-    log: LogArgs,
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Args { config, log } = Args::parse();
-    let _logs = telemetry::start("rtc-manager", &log)?;
+    let config = Config::parse();
+    let _logs = telemetry::start("rtc-manager", &config.log)?;
     let listeners = Listeners::bind(&config)
         .await
         .with_context(|| format!("cannot listen on {}; --http chooses another address", config.http))?;

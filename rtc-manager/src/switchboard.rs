@@ -251,6 +251,8 @@ impl Switchboard {
             Hearing::NotSince(since) => since,
         };
         self.hearing = Hearing::NotSince(since);
+        // What comes again after this may come because its answer was lost.
+        self.recent.clear();
         vec![Effect::Persist(Row::DeafSince(Some(since)))]
     }
 
