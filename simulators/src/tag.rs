@@ -181,6 +181,12 @@ impl Tag {
         Tag { settings, battery, is_screen_broken: false, shown: None, refused: None, state: State::Off }
     }
 
+    /// The same tag with a picture on its screen from earlier days.
+    #[must_use]
+    pub fn showing(self, shown: Shown) -> Self {
+        Tag { shown: Some(shown), ..self }
+    }
+
     /// What is on its screen.
     pub fn shown(&self) -> Option<&Shown> {
         self.shown.as_ref()

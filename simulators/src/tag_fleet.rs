@@ -6,11 +6,15 @@
 //! ```
 //! Commands wait while their queue is full. Datagrams wait in the socket's buffer; what the operating system drops there
 //! is lost like in the air.
+//!
+//! E-paper keeps its picture without power. With a memory, simulated tags keep theirs across restarts of the process.
 
 /// ● The tags of one access point, and the air between them.
 pub mod cell;
 /// ● A tag's end of the secured link.
 mod link;
+/// What tags keep without power.
+mod memory;
 
 #[cfg(test)]
 mod fake_access_point;
@@ -18,6 +22,7 @@ mod fake_access_point;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -32,6 +37,7 @@ use wire::tag::TagId;
 
 use self::cell::{Cell, Effect, Input};
 pub use self::cell::{Command, Counters, TagConfig, TagView};
+use self::memory::Memory;
 use crate::air::Knobs;
 use crate::tag::{Settings, Shown};
 
@@ -76,6 +82,9 @@ pub enum FleetError {
         #[source]
         source: io::Error,
     },
+    /// The pictures of earlier days cannot be had.
+    #[error("the memory of the simulated tags cannot be used")]
+    Memory(#[source] io::Error),
     /// There is no such tag.
     #[error("there is no simulated tag `{0}`")]
     UnknownTag(TagId),
@@ -112,16 +121,35 @@ struct Seen {
 }
 
 impl TagFleet {
-    /// Binds the sockets and switches the tags on.
+    /// Binds the sockets and switches the tags on. They begin blank.
     pub async fn start(
         config: FleetConfig,
         clock: &Clock,
         lifecycle: &Lifecycle,
     ) -> Result<Self, FleetError> {
+        TagFleet::begin(config, None, clock, lifecycle).await
+    }
+
+    /// The same with tags that begin with what they showed last, and keep in this folder what they show.
+    pub async fn start_with_memory(
+        config: FleetConfig,
+        dir: &Path,
+        clock: &Clock,
+        lifecycle: &Lifecycle,
+    ) -> Result<Self, FleetError> {
+        let memory = Memory::open(dir).await.map_err(FleetError::Memory)?;
+        TagFleet::begin(config, Some(memory), clock, lifecycle).await
+    }
+
+    async fn begin(
+        config: FleetConfig,
+        memory: Option<Memory>,
+        clock: &Clock,
+        lifecycle: &Lifecycle,
+    ) -> Result<Self, FleetError> {
         let seen = Seen::default();
         let (mut cells, mut homes) = (BTreeMap::new(), BTreeMap::new());
-        for (index, cell_config) in config.cells.into_iter().enumerate() {
-            let CellConfig { access_point, gateway, tags } = cell_config;
+        for (index, CellConfig { access_point, gateway, tags }) in config.cells.into_iter().enumerate() {
             let socket = bind_towards(gateway)
                 .await
                 .map_err(|source| FleetError::Socket { access_point: access_point.clone(), source })?;
@@ -129,14 +157,16 @@ impl TagFleet {
             let seed = config.seed.wrapping_add(index as u64);
             let cell = Cell::new(&tags, config.settings, config.air, seed, clock.now());
             let (inputs, waiting) = mpsc::channel(COMMANDS_MAX);
-            let task = CellTask {
+            let mut task = CellTask {
                 access_point: access_point.clone(),
                 cell,
                 socket,
                 gateway,
+                memory: memory.clone(),
                 seen: seen.clone(),
                 clock: clock.clone(),
             };
+            task.recall(&tags).await.map_err(FleetError::Memory)?;
             lifecycle.spawn(&format!("tags of {access_point}"), task.run(waiting, lifecycle.stopping()));
             cells.insert(access_point, CellHandle { inputs });
         }
@@ -229,9 +259,9 @@ impl Counters {
 }
 
 impl Seen {
-    fn note(&self, access_point: &DeviceId, cell: &mut Cell) {
-        lock(&self.tags).extend(cell.take_changes());
-        lock(&self.counters).insert(access_point.clone(), cell.counters());
+    fn note(&self, access_point: &DeviceId, changes: Vec<(TagId, TagView)>, counters: Counters) {
+        lock(&self.tags).extend(changes);
+        lock(&self.counters).insert(access_point.clone(), counters);
         self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 }
@@ -257,15 +287,44 @@ struct CellTask {
     cell: Cell,
     socket: UdpSocket,
     gateway: SocketAddr,
+    memory: Option<Memory>,
     seen: Seen,
     clock: Clock,
 }
 
 impl CellTask {
+    async fn recall(&mut self, tags: &[TagConfig]) -> io::Result<()> {
+        let Some(memory) = &mut self.memory else {
+            return Ok(());
+        };
+        for TagConfig { tag, .. } in tags {
+            if let Some(shown) = memory.recall(*tag).await? {
+                self.cell.restore(*tag, shown);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps and shows what changed.
+    async fn note(&mut self) {
+        let changes = self.cell.take_changes();
+        if let Some(memory) = &mut self.memory {
+            for (tag, view) in &changes {
+                let Some(shown) = &view.shown else {
+                    continue;
+                };
+                if let Err(cause) = memory.keep(*tag, shown).await {
+                    warn!(tag.id = %tag, %cause, "a tag will have forgotten its picture after a restart");
+                }
+            }
+        }
+        self.seen.note(&self.access_point, changes, self.cell.counters());
+    }
+
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>, stopping: CancellationToken) -> io::Result<()> {
         let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        self.note().await;
         loop {
-            self.seen.note(&self.access_point, &mut self.cell);
             let input = tokio::select! {
                 () = stopping.cancelled() => return Ok(()),
                 Some(input) = inputs.recv() => input,
@@ -276,7 +335,10 @@ impl CellTask {
                     _ => continue,
                 },
             };
-            for effect in self.cell.handle(input, self.clock.now()) {
+            let effects = self.cell.handle(input, self.clock.now());
+            // Before anybody hears of it: what a tag has confirmed it must not forget.
+            self.note().await;
+            for effect in effects {
                 let Effect::Transmit(datagram) = effect;
                 if let Err(cause) = self.socket.send_to(&datagram, self.gateway).await {
                     warn!(access_point = %self.access_point, %cause, "a frame could not be sent, it is lost");
@@ -294,51 +356,94 @@ mod tests {
 
     use super::fake_access_point::FakeAccessPoint;
     use super::*;
+    use crate::tag::Phase;
 
     const TAG: TagId = TagId::from_address(0x51);
 
-    /// A fleet of one tag in front of an access point that wants version 1 on it.
-    async fn start(lifecycle: &Lifecycle) -> TagFleet {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let gateway = socket.local_addr().unwrap();
-        let clock = Clock::system();
-        let key = RadioKey::from_octets([3; 16]);
-        let mut access_point = FakeAccessPoint::new(key.clone(), 1);
-        let (stopping, now) = (lifecycle.stopping(), clock.now());
-        lifecycle.spawn("access point", async move {
-            let mut buffer = [0; 512];
-            while let Some(received) = stopping.run_until_cancelled(socket.recv_from(&mut buffer)).await {
-                let (bytes, from) = received?;
-                for reply in access_point.answer(&Bytes::copy_from_slice(&buffer[..bytes]), now) {
-                    socket.send_to(&reply, from).await?;
-                }
+    /// Everything a tag needs: an access point that wants version 1 on it, and a folder to remember.
+    struct Aisle {
+        lifecycle: Lifecycle,
+        config: FleetConfig,
+        memory: tempfile::TempDir,
+    }
+
+    impl Aisle {
+        async fn new() -> Aisle {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let gateway = socket.local_addr().unwrap();
+            let key = RadioKey::from_octets([3; 16]);
+            let lifecycle = Lifecycle::new();
+            lifecycle.spawn("access point", answer(socket, key.clone(), lifecycle.stopping()));
+            let tags = vec![TagConfig { tag: TAG, key, width: 296, height: 128 }];
+            let config = FleetConfig {
+                cells: vec![CellConfig { access_point: "north".parse().unwrap(), gateway, tags }],
+                settings: Settings { check_in_ms: 50, redraw_ms: 10, ..Settings::default() },
+                air: Knobs::default(),
+                seed: 1,
+            };
+            Aisle { lifecycle, config, memory: tempfile::tempdir().unwrap() }
+        }
+
+        /// Starts the tag for as long as `lifecycle` runs.
+        async fn start(&self, lifecycle: &Lifecycle) -> TagFleet {
+            let (config, dir) = (self.config.clone(), self.memory.path());
+            TagFleet::start_with_memory(config, dir, &Clock::system(), lifecycle).await.unwrap()
+        }
+
+        async fn close(self) {
+            self.lifecycle.stop();
+            self.lifecycle.drain().await.unwrap();
+        }
+    }
+
+    async fn answer(socket: UdpSocket, key: RadioKey, stopping: CancellationToken) -> io::Result<()> {
+        let mut access_point = FakeAccessPoint::new(key, 1);
+        let mut buffer = [0; 512];
+        while let Some(received) = stopping.run_until_cancelled(socket.recv_from(&mut buffer)).await {
+            let (bytes, from) = received?;
+            let datagram = Bytes::copy_from_slice(&buffer[..bytes]);
+            for reply in access_point.answer(&datagram, wire::Timestamp::EPOCH) {
+                socket.send_to(&reply, from).await?;
             }
-            Ok::<_, io::Error>(())
-        });
-        let tags = vec![TagConfig { tag: TAG, key, width: 296, height: 128 }];
-        let config = FleetConfig {
-            cells: vec![CellConfig { access_point: "north".parse().unwrap(), gateway, tags }],
-            settings: Settings { check_in_ms: 50, redraw_ms: 10, ..Settings::default() },
-            air: Knobs::default(),
-            seed: 1,
-        };
-        TagFleet::start(config, &clock, lifecycle).await.unwrap()
+        }
+        Ok(())
+    }
+
+    async fn until(fleet: &TagFleet, condition: impl Fn(&TagView) -> bool) {
+        let reached = fleet.until(|fleet| fleet.view(TAG).is_some_and(|view| condition(&view)));
+        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+    }
+
+    fn version(view: &TagView) -> Option<u64> {
+        view.shown.as_ref().map(|shown| shown.version)
     }
 
     #[tokio::test]
     async fn a_tag_on_a_real_socket_comes_to_show_its_face() {
-        let lifecycle = Lifecycle::new();
-        let fleet = start(&lifecycle).await;
-        let shows = fleet.until(|fleet| fleet.shown(TAG).is_some_and(|shown| shown.version == 1));
-        tokio::time::timeout(Duration::from_secs(20), shows).await.unwrap();
+        let aisle = Aisle::new().await;
+        let fleet = aisle.start(&aisle.lifecycle).await;
+        until(&fleet, |view| version(view) == Some(1)).await;
         assert_eq!(fleet.counters().redraws, 1);
         fleet.switch_off(TAG).await.unwrap();
-        let silent = fleet.until(|fleet| fleet.view(TAG).unwrap().phase == crate::tag::Phase::Off);
-        tokio::time::timeout(Duration::from_secs(20), silent).await.unwrap();
+        until(&fleet, |view| view.phase == Phase::Off).await;
         assert!(fleet.shown(TAG).is_some());
         let unknown = TagId::from_address(9);
         assert!(matches!(fleet.switch_on(unknown).await, Err(FleetError::UnknownTag(_))));
-        lifecycle.stop();
-        lifecycle.drain().await.unwrap();
+        aisle.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_tag_keeps_its_picture_across_a_restart() {
+        let aisle = Aisle::new().await;
+        let first = aisle.lifecycle.child();
+        let fleet = aisle.start(&first).await;
+        until(&fleet, |view| version(view) == Some(1)).await;
+        first.stop();
+        first.drain().await.unwrap();
+        let fleet = aisle.start(&aisle.lifecycle).await;
+        until(&fleet, |_| true).await;
+        assert_eq!(version(&fleet.view(TAG).unwrap()), Some(1));
+        assert_eq!(fleet.counters().redraws, 0);
+        aisle.close().await;
     }
 }

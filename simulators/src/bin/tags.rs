@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -68,6 +69,10 @@ struct Args {
     seed: u64,
     #[command(flatten)]
     air: AirArgs,
+    /// Folder where tags keep their pictures across restarts, as e-paper does; without it they begin blank, and a
+    /// service that believes they show something waits for the next change
+    #[arg(long, env = "TAG_MEMORY", value_name = "DIR")]
+    memory: Option<PathBuf>,
     /// How long a tag sleeps when no access point answers, in milliseconds
     #[arg(long, env = "TAG_CHECK_IN_MS", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(50..=3_600_000), value_name = "MS")]
     check_in_ms: u32,
@@ -186,7 +191,10 @@ async fn start(args: &Args, clock: &Clock, lifecycle: &Lifecycle) -> anyhow::Res
         air: args.air.knobs(),
         seed: args.seed,
     };
-    let fleet = TagFleet::start(fleet, clock, lifecycle).await?;
+    let fleet = match &args.memory {
+        Some(dir) => TagFleet::start_with_memory(fleet, dir, clock, lifecycle).await?,
+        None => TagFleet::start(fleet, clock, lifecycle).await?,
+    };
     let till = plan.tills.first().context("a shop has a till")?.clone();
     let poll_interval = Duration::from_millis(args.till_poll_ms);
     let till =

@@ -158,6 +158,13 @@ impl Cell {
         cell
     }
 
+    /// Puts a picture from earlier days on a tag's screen, before anything happens.
+    pub fn restore(&mut self, tag: TagId, shown: Shown) {
+        if let Some(member) = self.members.get_mut(&tag) {
+            member.tag = member.tag.clone().showing(shown);
+        }
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         Counters { air: self.air.tally(), ..self.counters }
