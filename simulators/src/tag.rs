@@ -23,6 +23,8 @@ pub mod battery;
 pub mod packing;
 /// ● A face on its way, part by part.
 pub mod transfer;
+/// ● What can happen to a tag, and what it does.
+pub mod words;
 
 use std::time::Duration;
 
@@ -34,99 +36,10 @@ use wire::radio::payload::{ApMessage, Drawn, TagMessage, Wake};
 use self::battery::Battery;
 use self::packing::unpack;
 use self::transfer::{Offer, Taken, Transfer};
+pub use self::words::{Effect, Input, Phase, Settings, Shown, Why};
 
 /// Longest sleep, whatever an access point says.
 pub const SLEEP_MS_MAX: u32 = 3_600_000;
-
-/// What kind of tag it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Of its screen, in pixels.
-    pub width: u16,
-    /// Of its screen, in pixels.
-    pub height: u16,
-    /// How long it sleeps when nobody answers.
-    pub check_in_ms: u32,
-    /// How long it listens for an answer.
-    pub answer_timeout_ms: u32,
-    /// How often it says something before it gives up.
-    pub attempts_max: u8,
-    /// How long its screen takes.
-    pub redraw_ms: u32,
-    /// In degrees Celsius.
-    pub temperature_c: i8,
-}
-
-impl Default for Settings {
-    /// A 2.9-inch tag.
-    fn default() -> Self {
-        Settings {
-            width: 296,
-            height: 128,
-            check_in_ms: 40_000,
-            answer_timeout_ms: 250,
-            attempts_max: 4,
-            redraw_ms: 800,
-            temperature_c: 21,
-        }
-    }
-}
-
-/// What can happen to a tag.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// It hears this.
-    Heard(ApMessage),
-    /// Time has passed.
-    Tick,
-    /// It gets its battery back.
-    SwitchOn,
-    /// It falls silent at once.
-    SwitchOff,
-    /// Somebody presses its button.
-    Press,
-    /// Its screen does not answer from now on.
-    BreakScreen,
-}
-
-/// What a tag does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// It says this.
-    Say(TagMessage),
-    /// Its screen has changed.
-    Drew(u64),
-    /// It did not act on what it heard.
-    Ignored,
-    /// It stopped trying and sleeps.
-    GaveUp(Why),
-}
-
-/// Why a tag stopped trying.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Nobody answered.
-    NoAnswer,
-    /// What came is not what was offered.
-    WrongFace,
-}
-
-/// What is on a screen.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// Its version.
-    pub version: u64,
-    /// Its name.
-    pub hash: FaceHash,
-    /// The picture.
-    pub face: Face,
-}
-
-impl std::fmt::Debug for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Shown({}, {})", self.version, self.hash.short())
-    }
-}
 
 /// What a tag has to say about a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,23 +57,6 @@ enum State {
     Receiving { transfer: Transfer, window: u16, attempt: u8, until: Timestamp },
     Drawing { picture: Shown, until: Timestamp },
     Confirming { verdict: Verdict, attempt: u8, until: Timestamp },
-}
-
-/// What a tag is doing, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Switched off.
-    Off,
-    /// Asleep.
-    Asleep,
-    /// Asking whether there is something new.
-    CheckingIn,
-    /// Fetching a face.
-    Receiving,
-    /// Redrawing its screen.
-    Drawing,
-    /// Telling what it shows.
-    Confirming,
 }
 
 /// A tag.
