@@ -59,7 +59,9 @@ impl Stage {
         let shop = ShopPlan::new(options.seed, STORE.parse()?, &access_points, usize::from(options.tags))?;
         let api = Client::new(&plan.prices_url(), secrets.api_token())?;
         furnish(&api, &shop).await.context("the shop could not be set up")?;
-        let fleet = TagFleet::start(fleet(options, &plan, &shop), &clock, lifecycle).await?;
+        let memory = plan.dir.join("tags");
+        let fleet = fleet(options, &plan, &shop);
+        let fleet = TagFleet::start_with_memory(fleet, &memory, &clock, lifecycle).await?;
         let till = shop.tills.first().context("a shop has a till")?.clone();
         let till = TillConfig { store: shop.store.clone(), till, poll_interval: TILL_POLL };
         let till = Till::start(api.clone(), till, &clock, lifecycle);

@@ -59,14 +59,21 @@ pub async fn run(
     }
 }
 
-/// A phone that is free, and somebody else.
+/// A phone of somebody who is free, and mostly somebody else who is free too.
 fn draw(fleet: &PhoneFleet, users: &[UserId], dice: &mut StdRng) -> Option<(DeviceId, UserId)> {
     let views = fleet.views();
-    let free: Vec<_> = views.iter().filter(|(_, view)| view.online && view.state == State::Idle).collect();
-    let (caller, view) = free.choose(dice)?;
-    let others: Vec<_> = users.iter().filter(|user| **user != view.user).collect();
-    let callee = others.choose(dice)?;
-    Some(((*caller).clone(), (*callee).clone()))
+    let is_free = |user: &UserId| {
+        let mut theirs = views.values().filter(|view| view.user == *user);
+        theirs.all(|view| view.online && view.state == State::Idle)
+    };
+    let free: Vec<&UserId> = users.iter().filter(|user| is_free(user)).collect();
+    let caller = *free.choose(dice)?;
+    let anybody = dice.random_range(0..8) == 0;
+    let callees = users.iter().filter(|user| *user != caller && (anybody || free.contains(user)));
+    let callees: Vec<&UserId> = callees.collect();
+    let callee = *callees.choose(dice)?;
+    let phones = fleet.phones_of(caller);
+    Some((phones.choose(dice)?.clone(), callee.clone()))
 }
 
 async fn place(

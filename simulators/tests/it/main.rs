@@ -1,4 +1,6 @@
 //! What needs several programs at once, and what concerns the tree as a whole.
 #![cfg(test)]
 
+mod browser;
 mod tidy;
+mod world;

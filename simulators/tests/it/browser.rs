@@ -1,0 +1,91 @@
+//! A real browser: headless Chromium signs in, changes a price through the form, and watches it become displayed.
+//! `scripts/test` installs chromium and chromedriver.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use simulators::demo::acts;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::world::World;
+
+/// How long the page may take to show something.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// chromedriver on a free port, and a browser of it.
+struct Browser {
+    client: Client,
+    _driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    async fn open() -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver is missing: run scripts/test");
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = lines.next_line().await.unwrap().expect("chromedriver said no port");
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
+            }
+        };
+        let profile = tempfile::tempdir().unwrap();
+        let data_dir = format!("--user-data-dir={}", profile.path().display());
+        let options = json!({ "args": [
+            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+            "--disable-background-networking", "--window-size=1280,1000", data_dir,
+        ]});
+        let capabilities: Capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
+        let url = format!("http://127.0.0.1:{port}");
+        let client = ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&url).await.unwrap();
+        Browser { client, _driver: driver, _profile: profile }
+    }
+
+    async fn text_of(&self, css: &str) -> String {
+        let element = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
+        element.unwrap_or_else(|error| panic!("no `{css}`: {error}")).text().await.unwrap()
+    }
+
+    async fn type_price(&self, price: &str) {
+        let field = self.client.find(Locator::Css(".price-form input[name=price]")).await.unwrap();
+        field.clear().await.unwrap();
+        field.send_keys(price).await.unwrap();
+        self.client.find(Locator::Css(".price-form button")).await.unwrap().click().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_price_changed_in_the_browser_becomes_displayed() {
+    let world = World::start().await;
+    acts::tags_are_current(&world.stage).await.unwrap();
+    let browser = Browser::open().await;
+    let base = world.stage.plan.prices_url();
+
+    browser.client.goto(&base).await.unwrap();
+    let tiles = browser.client.find_all(Locator::Css(".wall .tile")).await.unwrap();
+    assert_eq!(tiles.len(), world.stage.shop.tags.len(), "the dashboard shows every tag");
+
+    let token = world.secrets.api_token();
+    browser.client.goto(&format!("{base}/login?token={}&next=/products/coffee", token.reveal())).await.unwrap();
+    browser.type_price("5,999").await;
+    assert!(browser.text_of(".price-form .error").await.contains("at most two decimals"));
+
+    browser.type_price("6,66").await;
+    browser.text_of(".chip.completed").await;
+    for tag in world.stage.shop.tags_of(&"coffee".parse().unwrap()) {
+        let view = world.stage.api.tag(tag).await.unwrap();
+        assert_eq!(view["shows"]["price_minor"], 666, "{view}");
+    }
+    browser.client.clone().close().await.unwrap();
+    world.stop().await;
+}
