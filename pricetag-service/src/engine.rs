@@ -278,9 +278,8 @@ impl Engine {
 
     async fn take_input(&mut self, input: Input, receipt: Receipt) {
         match self.step(input.clone()).await {
-            Ok(_) => receipt.give(),
             Err(error) if error.may_pass() => self.stalled = Some((input, receipt)),
-            Err(_) => receipt.give(),
+            Ok(_) | Err(_) => receipt.give(),
         }
     }
 

@@ -152,7 +152,7 @@ async fn serve_link(
         stop: lifecycle.stopping(),
     };
     lifecycle.spawn("engine", engine.run(lifecycle.stopping()));
-    lifecycle.spawn("http", serve(listeners.http, routes(Arc::new(app), readiness), lifecycle.stopping()));
+    lifecycle.spawn("http", serve(listeners.http, routes(&Arc::new(app), readiness), lifecycle.stopping()));
     let outcome = lifecycle.drain().await;
     database.close().await;
     Ok(outcome?)

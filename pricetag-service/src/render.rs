@@ -23,8 +23,8 @@ use wire::tag::RadioKey;
 use crate::shop::content::FaceContent;
 use crate::shop::words::Outside;
 
-/// Grey below this is black.
-const BLACK_BELOW: u16 = 128;
+/// Grey below this is black: more than half, so that thin strokes stay.
+const BLACK_BELOW: u16 = 150;
 /// Most faces remembered by what they say; beyond that they are drawn again.
 const KNOWN_MAX: usize = 20_000;
 

@@ -420,9 +420,9 @@ mod tests {
 
     const TIMEOUTS: Timeouts = Timeouts {
         resend: Duration::from_secs(10),
-        redrive: Duration::from_secs(600),
-        tag_silent: Duration::from_secs(1800),
-        access_point_away: Duration::from_secs(120),
+        redrive: Duration::from_mins(10),
+        tag_silent: Duration::from_mins(30),
+        access_point_away: Duration::from_mins(2),
     };
 
     fn task() -> Task {

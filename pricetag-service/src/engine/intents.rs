@@ -39,7 +39,12 @@ pub(super) fn records(plan: &Plan, correlation: &str, now: Timestamp) -> Vec<New
     let mut records: Vec<NewRecord> = notes.collect();
     for (action, steps) in steps(&plan.writes) {
         for batch in steps.chunks(STEPS_PER_RECORD) {
-            records.push(record(action, format!("{} at once", batch.len()), Value::Null, json!(batch)));
+            let subject = match batch {
+                [(about, _)] => about.clone(),
+                _ => format!("{} at once", batch.len()),
+            };
+            let steps: Vec<&Value> = batch.iter().map(|(_, step)| step).collect();
+            records.push(record(action, subject, Value::Null, json!(steps)));
         }
     }
     records
@@ -53,13 +58,14 @@ fn figures(figures: &[(&'static str, String)]) -> Value {
     Value::Object(figures.collect::<Map<String, Value>>())
 }
 
-/// What happens to tasks, tills and changes, by action.
-fn steps(writes: &[Write]) -> BTreeMap<&'static str, Vec<Value>> {
-    let mut steps: BTreeMap<&'static str, Vec<Value>> = BTreeMap::new();
+/// What happens to tasks, tills and changes, by action: to what, and what.
+fn steps(writes: &[Write]) -> BTreeMap<&'static str, Vec<(String, Value)>> {
+    let mut steps: BTreeMap<&'static str, Vec<(String, Value)>> = BTreeMap::new();
     for write in writes {
-        let (action, step) = match write {
+        let (action, about, step) = match write {
             Write::Transition { order, transition } => (
                 "task.moved",
+                order.tag.to_string(),
                 json!({
                     "task": order.id.as_str(), "tag": order.tag, "version": order.version,
                     "from": transition.from.map(|state| state.to_string()), "to": transition.to.to_string(),
@@ -69,14 +75,17 @@ fn steps(writes: &[Write]) -> BTreeMap<&'static str, Vec<Value>> {
             ),
             Write::Confirmation { tag, version, face, access_point, at } => (
                 "tag.confirmed",
+                tag.to_string(),
                 json!({ "tag": tag, "version": version, "face": face, "access_point": access_point, "at": at }),
             ),
             Write::Entry { key, seq, price, .. } => (
                 "till.published",
+                key.to_string(),
                 json!({ "product": key.to_string(), "seq": seq, "price": price.to_string() }),
             ),
             Write::Change(row) => (
                 "change.moved",
+                row.key.to_string(),
                 json!({
                     "change": row.id.as_str(), "product": row.key.to_string(),
                     "state": crate::store::write::change_state_names(&row.state).0,
@@ -92,7 +101,7 @@ fn steps(writes: &[Write]) -> BTreeMap<&'static str, Vec<Value>> {
             | Write::Task(..)
             | Write::Sent { .. } => continue,
         };
-        steps.entry(action).or_default().push(step);
+        steps.entry(action).or_default().push((about, step));
     }
     steps
 }

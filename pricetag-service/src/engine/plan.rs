@@ -34,7 +34,7 @@ impl Plan {
         };
         for effect in effects {
             match effect {
-                Effect::Write(write) => plan.writes.push(write),
+                Effect::Write(write) => plan.writes.push(*write),
                 Effect::Audit(note) => plan.notes.push(note),
                 Effect::Send { device, message } => plan.messages.push((device, message)),
                 Effect::SendFace { device, face } => plan.faces.push((device, face)),

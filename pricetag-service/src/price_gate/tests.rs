@@ -129,7 +129,7 @@ fn a_till_cannot_acknowledge_what_was_not_published() {
 const TAGS: u64 = 3;
 const TILLS: usize = 2;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     TrySend { tag: u64, milk: Option<i64>, tea: Option<i64> },
     TryPublish { product: usize, minor: i64 },
@@ -199,7 +199,7 @@ impl World {
         match step {
             Step::TrySend { tag, milk, tea } => self.try_send(tag, milk, tea),
             Step::TryPublish { product, minor } => {
-                self.try_publish(&key(["milk", "tea"][product]), price(minor))
+                self.try_publish(&key(["milk", "tea"][product]), price(minor));
             }
             Step::Deliver { pick } => self.deliver(pick),
             Step::Confirm { pick } => self.confirm(pick),

@@ -68,12 +68,14 @@ impl Page {
     }
 }
 
-/// One large line, or two smaller ones, the last one cut where it must be.
+/// One line, as large as it fits, or two smaller ones, the last one cut where it must be.
 fn name_lines(name: &str, room: f32, scale: f32) -> Vec<Line> {
-    let (large, small) = (27.0 * scale, 18.0 * scale);
-    if width_of(name, large) <= room {
-        return vec![Line { y: 34.0 * scale, size: large, text: name.to_owned() }];
+    for (size, y) in [(27.0, 34.0), (24.0, 33.0), (21.0, 32.0)] {
+        if width_of(name, size * scale) <= room {
+            return vec![Line { y: y * scale, size: size * scale, text: name.to_owned() }];
+        }
     }
+    let small = 18.0 * scale;
     let mut first = String::new();
     let mut words = name.split_whitespace().peekable();
     while let Some(word) = words.peek() {
@@ -81,7 +83,7 @@ fn name_lines(name: &str, room: f32, scale: f32) -> Vec<Line> {
         if !first.is_empty() && width_of(&longer, small) > room {
             break;
         }
-        first = longer.trim().to_owned();
+        longer.trim().clone_into(&mut first);
         words.next();
     }
     let second = words.collect::<Vec<_>>().join(" ");
@@ -98,9 +100,9 @@ fn detail_lines(label: &Label, height: f32, room: f32, scale: f32) -> Vec<Line> 
         .and_then(|unit| unit_price(label.price, unit))
         .map(|found| format!("{}.{:02} {symbol}/{}", found.minor / 100, found.minor % 100, found.per));
     let texts = [
-        (42.0, 15.0, unit.map(|unit| unit.as_str().to_owned())),
-        (25.0, 14.0, per),
-        (8.0, 10.0, Some(label.product.to_string())),
+        (47.0, 18.0, unit.map(|unit| unit.as_str().to_owned())),
+        (28.0, 16.0, per),
+        (10.0, 12.0, Some(label.product.to_string())),
     ];
     texts
         .into_iter()

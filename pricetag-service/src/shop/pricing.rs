@@ -43,7 +43,7 @@ impl Turn<'_> {
             return Err(Refusal::ChangeNotRunning(change.clone()));
         };
         let (before, after) = (vec![("price", row.to.to_string())], vec![("price", row.from.to_string())]);
-        self.audit("price.cancel", change, before, after);
+        self.audit("price.cancel", &change, before, after);
         for tag in self.tags_of(&key, change) {
             self.cancel_task(tag);
         }
@@ -82,7 +82,7 @@ impl Turn<'_> {
         let row = product.row.clone();
         self.shop.changes.insert(id.clone(), key.clone());
         let after = vec![("price", to.to_string()), ("change", id.to_string())];
-        self.audit("price.change", key, vec![("price", from.to_string())], after);
+        self.audit("price.change", &key, vec![("price", from.to_string())], after);
         self.write(Write::Product(row));
         self.write_change(change);
         self.reconcile_all(key);
@@ -113,7 +113,7 @@ impl Turn<'_> {
         let was = entry.row.clone();
         let showed = was.shows.as_ref().and_then(|confirmed| confirmed.shown.price);
         let showed = showed.map_or_else(|| "-".to_owned(), |price| price.to_string());
-        self.audit("tag.attest-removal", tag, vec![("shows", showed)], vec![("removed", "yes".to_owned())]);
+        self.audit("tag.attest-removal", &tag, vec![("shows", showed)], vec![("removed", "yes".to_owned())]);
         self.cancel_task(tag);
         for key in self.shop.gate.products_on(tag).into_iter().chain(was.product.clone()) {
             self.touch(key);

@@ -67,13 +67,13 @@ impl Turn<'_> {
             Some(known) if known.row.store != place.store => {
                 return Err(Refusal::OtherStore(tag.to_string(), known.row.store.clone()));
             }
-            Some(_) => self.move_tag(tag, place, key),
+            Some(_) => self.move_tag(tag, &place, key),
         }
         Ok(Reply::Done)
     }
 
     fn add_tag(&mut self, tag: TagId, place: TagPlace, key: Option<RadioKey>) {
-        self.audit("tag.put", tag, vec![], place_figures(&place));
+        self.audit("tag.put", &tag, vec![], place_figures(&place));
         let key = key.unwrap_or_else(|| self.outside.new_key());
         let device = place.access_point.clone();
         let row = TagRow {
@@ -110,7 +110,7 @@ impl Turn<'_> {
         self.change_roster(device);
     }
 
-    fn move_tag(&mut self, tag: TagId, place: TagPlace, key: Option<RadioKey>) {
+    fn move_tag(&mut self, tag: TagId, place: &TagPlace, key: Option<RadioKey>) {
         let Some(entry) = self.shop.tags.get_mut(&tag) else { return };
         let was = entry.row.clone();
         let row = &mut entry.row;
@@ -129,7 +129,7 @@ impl Turn<'_> {
             width: was.width,
             height: was.height,
         };
-        self.audit("tag.put", tag, place_figures(&before), place_figures(&place));
+        self.audit("tag.put", &tag, place_figures(&before), place_figures(place));
         self.write_tag(tag);
         self.shop.gate.set_presence(tag, Presence::OnShelf);
         if was.access_point != now_at {
@@ -200,7 +200,7 @@ impl Turn<'_> {
         let name = |key: &Option<ProductKey>| {
             key.as_ref().map_or_else(|| "-".to_owned(), |key| key.product.to_string())
         };
-        self.audit("tag.bind", tag, vec![("product", name(&was))], vec![("product", name(&product))]);
+        self.audit("tag.bind", &tag, vec![("product", name(&was))], vec![("product", name(&product))]);
         self.write_tag(tag);
         for key in was.into_iter().chain(product) {
             let is_bound =
@@ -217,15 +217,15 @@ impl Turn<'_> {
         self.reconcile(tag);
     }
 
-    pub(super) fn add_till(&mut self, store: StoreId, till: TillId) -> Outcome {
-        self.require_store(&store)?;
-        let is_new = self.shop.gate.cursor(&store, &till).is_none();
-        let cursor = self.shop.gate.add_till(&store, &till);
+    pub(super) fn add_till(&mut self, store: &StoreId, till: TillId) -> Outcome {
+        self.require_store(store)?;
+        let is_new = self.shop.gate.cursor(store, &till).is_none();
+        let cursor = self.shop.gate.add_till(store, &till);
         if is_new {
-            self.audit("till.put", format!("{store}/{till}"), vec![], vec![("cursor", cursor.to_string())]);
+            self.audit("till.put", &format!("{store}/{till}"), vec![], vec![("cursor", cursor.to_string())]);
             self.write(Write::Till { store: store.clone(), till, cursor });
         }
-        Ok(Reply::Till { cursor, head: self.shop.gate.head(&store) })
+        Ok(Reply::Till { cursor, head: self.shop.gate.head(store) })
     }
 
     pub(super) fn ack_till(&mut self, store: StoreId, till: TillId, upto: u64) -> Outcome {
@@ -239,7 +239,7 @@ impl Turn<'_> {
         let cursor = upto.max(was);
         if cursor > was {
             let (before, after) = (vec![("cursor", was.to_string())], vec![("cursor", cursor.to_string())]);
-            self.audit("till.ack", format!("{store}/{till}"), before, after);
+            self.audit("till.ack", &format!("{store}/{till}"), before, after);
             self.write(Write::Till { store: store.clone(), till, cursor });
             self.tell(News::TillApplied { store: store.clone(), upto: cursor });
         }

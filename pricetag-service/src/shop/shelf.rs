@@ -249,12 +249,16 @@ impl Turn<'_> {
         let entry = self.shop.tags.get(&tag)?;
         let task = entry.task.as_ref()?;
         match task.state() {
-            State::Pending(Wait::TagSilent) | State::Held(_) => None,
+            State::Pending(Wait::TagSilent)
+            | State::Held(_)
+            | State::Displayed
+            | State::Superseded
+            | State::Cancelled
+            | State::Failed(_) => None,
             State::Pending(_) | State::Sent | State::Accepted => {
                 let heard = entry.seen.max(Some(task.order().created))?;
                 Some(heard.plus(self.shop.timeouts.tag_silent))
             }
-            State::Displayed | State::Superseded | State::Cancelled | State::Failed(_) => None,
         }
     }
 

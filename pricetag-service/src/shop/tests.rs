@@ -114,7 +114,7 @@ fn a_cancelled_change_is_taken_back_by_another() {
 #[test]
 fn cancelling_what_nobody_has_seen_needs_no_task() {
     let mut world = coffee_shop();
-    world.advance(Duration::from_secs(600));
+    world.advance(Duration::from_mins(10));
     let change = world.change("coffee", 549).unwrap();
     world.command(Command::CancelChange { change }).unwrap();
     insta::assert_snapshot!(world.history(1), @"v2 pending(new), v2 pending(access_point_away), v2 cancelled");
@@ -124,10 +124,10 @@ fn cancelling_what_nobody_has_seen_needs_no_task() {
 #[test]
 fn an_access_point_that_was_away_gets_everything_on_hello() {
     let mut world = coffee_shop();
-    world.advance(Duration::from_secs(300));
+    world.advance(Duration::from_mins(5));
     world.change("coffee", 549).unwrap();
     assert!(world.down.is_empty(), "nothing is sent to who is away");
-    world.advance(Duration::from_secs(60));
+    world.advance(Duration::from_mins(1));
     world.say_hello("north");
     world.deliver_all("north");
     assert_eq!(world.stations[&device("north")].queue.len(), 2);
@@ -171,7 +171,7 @@ fn a_silent_tag_blocks_its_change_until_it_is_heard() {
     world.deliver_all("north");
     world.check_in("north", 1);
     world.deliver_all("north");
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     for _ in 0..32 {
         world.advance(minute);
         let figures = status(&world, 1);
@@ -273,9 +273,8 @@ fn reports_are_receipted_without_gaps() {
         let items = vec![accepted; count];
         let message = ApReports::Reports { epoch: 9, first, items };
         world.say("north", FromAccessPoint::Reports(message));
-        world.down.clone().into_iter().find_map(|(_, message)| match message {
-            ServiceMessage::ReportReceived { epoch: 9, upto } => Some(upto),
-            _ => None,
+        world.down.iter().find_map(|(_, message)| {
+            if let ServiceMessage::ReportReceived { epoch: 9, upto } = message { Some(*upto) } else { None }
         })
     };
     assert_eq!(receipt(&mut world, 1, 3), Some(3));
@@ -364,7 +363,7 @@ fn what_cannot_be_done_is_refused() {
 const TAGS: u64 = 3;
 const TILLS: usize = 2;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Change { product: &'static str, minor: i64 },
     Cancel,

@@ -1,6 +1,7 @@
 //! ● One input being dealt with: what it touches, and the effects it gathers.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use wire::tag::{RosterEntry, ServiceMessage, TAGS_PER_MESSAGE_MAX, TagId};
 use wire::till::StoreId;
@@ -50,7 +51,7 @@ impl<'a> Turn<'a> {
             Command::PutProduct { key, name, unit, price } => self.put_product(key, name, unit, price),
             Command::Bind { tag, product } => self.bind(tag, product),
             Command::Unbind { tag } => self.unbind(tag),
-            Command::AddTill { store, till } => self.add_till(store, till),
+            Command::AddTill { store, till } => self.add_till(&store, till),
             Command::AckTill { store, till, upto } => self.ack_till(store, till, upto),
             Command::ChangePrice { key, price, reason } => self.change_price(key, price, reason),
             Command::CancelChange { change } => self.cancel_change(&change),
@@ -63,7 +64,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn write(&mut self, write: Write) {
-        self.effects.push(Effect::Write(write));
+        self.effects.push(Effect::Write(Box::new(write)));
     }
 
     pub(super) fn tell(&mut self, news: News) {
@@ -86,7 +87,7 @@ impl<'a> Turn<'a> {
     pub(super) fn audit(
         &mut self,
         action: &'static str,
-        subject: impl ToString,
+        subject: &dyn Display,
         before: Vec<(&'static str, String)>,
         after: Vec<(&'static str, String)>,
     ) {
@@ -96,7 +97,7 @@ impl<'a> Turn<'a> {
     pub(super) fn suspect(&mut self, device: &DeviceId, suspicion: Suspicion, detail: String) {
         self.tell(News::Suspicious(suspicion));
         let after = vec![("kind", suspicion.name().to_owned()), ("detail", detail)];
-        self.audit("report.suspicious", device, vec![], after);
+        self.audit("report.suspicious", &device, vec![], after);
     }
 
     /// The tag's row as it is now.

@@ -196,15 +196,15 @@ impl Turn<'_> {
             if is_current && number < next {
                 self.tell(News::DuplicateReport);
             }
-            self.report(device, report);
+            self.report(device, &report);
         }
         if is_current {
             self.send_receipt(device);
         }
     }
 
-    fn report(&mut self, device: &DeviceId, report: TagReport) {
-        let (tag, version) = match &report {
+    fn report(&mut self, device: &DeviceId, report: &TagReport) {
+        let (tag, version) = match report {
             TagReport::Accepted { tag, version, .. }
             | TagReport::Outdated { tag, version, .. }
             | TagReport::Displayed { tag, version, .. }
@@ -216,16 +216,17 @@ impl Turn<'_> {
         }
         match report {
             TagReport::Accepted { .. } => self.step_version(device, tag, version, Input::Accepted),
-            TagReport::Outdated { newest, .. } => self.outdated(device, tag, newest),
+            TagReport::Outdated { newest, .. } => self.outdated(device, tag, *newest),
             TagReport::Displayed { face, at, battery_mv, .. } => {
-                self.confirm(device, tag, Claim { version, face, at, battery_mv: Some(battery_mv) });
+                let claim = Claim { version, face: *face, at: *at, battery_mv: Some(*battery_mv) };
+                self.confirm(device, tag, claim);
             }
             TagReport::Failed { reason: TaskFailure::UnknownTag, .. } => {
                 self.send_roster(device);
                 self.step_version(device, tag, version, Input::Back(Wait::NotInRoster));
             }
             TagReport::Failed { reason, .. } => {
-                self.step_version(device, tag, version, Input::Failed(reason));
+                self.step_version(device, tag, version, Input::Failed(*reason));
             }
         }
     }

@@ -334,7 +334,7 @@ pub enum News {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Write this row, all of an input in one transaction.
-    Write(Write),
+    Write(Box<Write>),
     /// Tell the audit log, before the transaction.
     Audit(Note),
     /// Send this to an access point, after the transaction.

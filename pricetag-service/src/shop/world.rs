@@ -19,9 +19,9 @@ use crate::task::{Order, Progress, Timeouts, Transition};
 
 pub(super) const TIMEOUTS: Timeouts = Timeouts {
     resend: Duration::from_secs(15),
-    redrive: Duration::from_secs(600),
-    tag_silent: Duration::from_secs(1800),
-    access_point_away: Duration::from_secs(120),
+    redrive: Duration::from_mins(10),
+    tag_silent: Duration::from_mins(30),
+    access_point_away: Duration::from_mins(2),
 };
 
 pub(super) fn store() -> StoreId {
@@ -326,7 +326,12 @@ impl World {
         let outcome = effects.into_iter().find_map(|effect| match effect {
             Effect::Reply(reply) => Some(Ok(reply)),
             Effect::Refuse(refusal) => Some(Err(refusal)),
-            _ => None,
+            Effect::Write(_)
+            | Effect::Audit(_)
+            | Effect::Send { .. }
+            | Effect::SendFace { .. }
+            | Effect::Tell(_)
+            | Effect::Unpaintable(_) => None,
         });
         outcome.expect("a command is answered")
     }
@@ -339,7 +344,7 @@ impl World {
         }
         for effect in &effects {
             match effect {
-                Effect::Write(write) => self.database.apply(write.clone()),
+                Effect::Write(write) => self.database.apply(*write.clone()),
                 Effect::Send { device, message } => self.down.push((device.clone(), message.clone())),
                 Effect::Audit(note) => self.notes.push(format!("{} {}", note.action, note.subject)),
                 Effect::Tell(news) => self.news.push(news.clone()),

@@ -6,7 +6,7 @@ use wire::till::StoreId;
 
 use super::StoreError;
 use super::row::bigint;
-use crate::names::{Actor, ProductKey};
+use crate::names::{Actor, ChangeId, ProductKey, Remark, Unit};
 use crate::shop::rows::{
     AccessPointRow, ChangeRow, ChangeState, HealthRow, ProductRow, StoreRow, TagRow, Write,
 };
@@ -145,7 +145,7 @@ async fn product(db: &mut AnyConnection, row: &ProductRow) -> Result<(), StoreEr
     .bind(row.key.store.as_str())
     .bind(row.key.product.as_str())
     .bind(row.name.as_str())
-    .bind(row.unit.as_ref().map(|unit| unit.as_str()))
+    .bind(row.unit.as_ref().map(Unit::as_str))
     .bind(row.price.as_minor())
     .execute(db)
     .await?;
@@ -181,7 +181,7 @@ async fn entry(db: &mut AnyConnection, write: &Write, now: Timestamp) -> Result<
     .bind(key.product.as_str())
     .bind(price.as_minor())
     .bind(now.as_millis())
-    .bind(change.as_ref().map(|change| change.as_str()))
+    .bind(change.as_ref().map(ChangeId::as_str))
     .execute(db)
     .await?;
     Ok(())
@@ -217,10 +217,10 @@ async fn change(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreErro
     .bind(row.key.product.as_str())
     .bind(row.from.as_minor())
     .bind(row.to.as_minor())
-    .bind(row.reason.as_ref().map(|reason| reason.as_str()))
+    .bind(row.reason.as_ref().map(Remark::as_str))
     .bind(row.actor.as_str())
     .bind(row.created.as_millis())
-    .bind(row.reverts.as_ref().map(|change| change.as_str()))
+    .bind(row.reverts.as_ref().map(ChangeId::as_str))
     .bind(state)
     .bind(blocked_by)
     .bind(row.shelf_done.map(Timestamp::as_millis))
@@ -254,7 +254,7 @@ async fn task(db: &mut AnyConnection, order: &Order, progress: &Progress) -> Res
     .bind(store)
     .bind(product)
     .bind(order.price.as_ref().map(|(_, price)| price.as_minor()))
-    .bind(order.change.as_ref().map(|change| change.as_str()))
+    .bind(order.change.as_ref().map(ChangeId::as_str))
     .bind(order.created.as_millis())
     .bind(progress.state.name())
     .bind(progress.state.reason())

@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Shared;
 use crate::shop::words::News;
 use crate::store::write::change_state_names;
+use crate::task;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -49,7 +50,7 @@ fn told(news: &News) -> Option<(&'static str, Value)> {
     match news {
         News::TaskMoved { task, tag, from, to } => Some((
             "task",
-            json!({ "task": task.as_str(), "tag": tag, "from": from.map(|state| state.name()),
+            json!({ "task": task.as_str(), "tag": tag, "from": from.map(task::State::name),
                 "to": to.name(), "reason": to.reason() }),
         )),
         News::TagShows { tag, version, face } => {

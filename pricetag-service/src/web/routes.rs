@@ -17,12 +17,12 @@ use utoipa_axum::routes;
 use super::{App, audit, events, feed, pages, places, prices, setup, tags, tasks};
 
 /// The router of the whole program.
-pub fn routes(app: Arc<App>, readiness: Readiness) -> Router {
-    let (api, document) = api(&app).split_for_parts();
+pub fn routes(app: &Arc<App>, readiness: Readiness) -> Router {
+    let (api, document) = api(app).split_for_parts();
     let document = describe(document);
     Router::new()
         .merge(api)
-        .merge(pages_routes(&app))
+        .merge(pages_routes(app))
         .with_state(app.clone())
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
         .merge(app.guard.login_routes())

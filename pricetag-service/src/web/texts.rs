@@ -148,11 +148,10 @@ impl ChangeView {
     pub(super) fn shelf_text(&self) -> String {
         match (self.shelf.total, self.shelf.done_at, self.shelf.first_sent_at) {
             (0, Some(_), _) => "no tag to update".to_owned(),
-            (total, Some(_), _) => format!("{}/{total} tags show it", self.shelf.displayed),
             (total, None, None) if !self.is_increase() => {
                 format!("0/{total} tags, held until the tills charge less")
             }
-            (total, None, _) => format!("{}/{total} tags show it", self.shelf.displayed),
+            (total, _, _) => format!("{}/{total} tags show it", self.shelf.displayed),
         }
     }
 
@@ -160,8 +159,7 @@ impl ChangeView {
         let till = &self.till;
         match (till.applied_at, till.published_at) {
             (Some(_), _) if till.unproven => "published, no till to prove it".to_owned(),
-            (Some(_), _) => format!("{}/{} tills charge it", till.applied, till.total),
-            (None, Some(_)) => format!("{}/{} tills charge it", till.applied, till.total),
+            (Some(_), _) | (None, Some(_)) => format!("{}/{} tills charge it", till.applied, till.total),
             (None, None) if self.is_running() => "waits until every tag shows it".to_owned(),
             (None, None) => "never published".to_owned(),
         }

@@ -27,7 +27,7 @@ async fn a_restart_in_the_middle_carries_on() {
 
 #[tokio::test]
 async fn a_restart_while_the_till_holds_carries_on() {
-    let mut shop = coffee_shop().await;
+    let shop = coffee_shop().await;
     let down = shop.change("coffee", 399).await;
     let mut shop = shop.restart().await;
     shop.status("north", &[1, 2]).await;
@@ -41,7 +41,7 @@ async fn a_restart_while_the_till_holds_carries_on() {
 
 #[tokio::test]
 async fn what_was_sent_before_a_restart_is_sent_again_by_the_clock() {
-    let mut shop = coffee_shop().await;
+    let shop = coffee_shop().await;
     shop.change("coffee", 549).await;
     let mut shop = shop.restart().await;
     shop.clock.advance(Duration::from_secs(15));
@@ -55,13 +55,13 @@ async fn what_was_sent_before_a_restart_is_sent_again_by_the_clock() {
 #[tokio::test]
 async fn an_access_point_that_comes_back_gets_what_it_missed() {
     let mut shop = coffee_shop().await;
-    shop.clock.advance(Duration::from_secs(180));
+    shop.clock.advance(Duration::from_mins(3));
     let change = shop.change("coffee", 549).await;
     let points = shop.get("/api/v1/access-points").await;
     assert_eq!(points["items"][0]["is_online"], false);
     assert!(shop.sent_tasks().is_empty());
     assert_eq!(shop.history(1).await, "pending(new) pending(access_point_away)");
-    shop.clock.advance(Duration::from_secs(600));
+    shop.clock.advance(Duration::from_mins(10));
     shop.hello("north").await;
     shop.work(&[1, 2]).await;
     shop.run_till("till-1").await;
@@ -99,7 +99,7 @@ async fn a_silent_tag_blocks_and_a_person_may_attest_its_removal() {
     let change = shop.change("coffee", 549).await;
     shop.work(&[1]).await;
     for _ in 0..31 {
-        shop.clock.advance(Duration::from_secs(60));
+        shop.clock.advance(Duration::from_mins(1));
         shop.status("north", &[1]).await;
     }
     let view = shop.get(&format!("/api/v1/changes/{change}")).await;
@@ -134,10 +134,10 @@ async fn a_moved_tag_follows_its_access_point() {
 }
 
 #[tokio::test]
-async fn two_thousand_tags_are_updated_in_reasonable_time() {
+async fn one_change_updates_many_tags() {
     let mut shop = Shop::start().await;
     shop.put_product("coffee", 499).await;
-    let tags: Vec<u64> = (1..=300).collect();
+    let tags: Vec<u64> = (1..=60).collect();
     for number in &tags {
         shop.put_tag(*number, "north").await;
         shop.bind(*number, "coffee").await;
@@ -147,6 +147,6 @@ async fn two_thousand_tags_are_updated_in_reasonable_time() {
     shop.work(&tags).await;
     assert_eq!(shop.change_state(&change).await, "completed");
     let summary = shop.get("/api/v1/summary").await;
-    assert_eq!((&summary["tags_current"], &summary["tasks_open"]), (&json!(300), &json!(0)));
+    assert_eq!((&summary["tags_current"], &summary["tasks_open"]), (&json!(60), &json!(0)));
     shop.stop().await;
 }

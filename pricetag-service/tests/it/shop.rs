@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser;
-use pricetag_service::link::{Carrier, Incoming, Receipt, link};
+use pricetag_service::link::{Carrier, Incoming, Outgoing, Receipt, link};
 use pricetag_service::{Config, Listeners, RunError, run_on_link};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -98,6 +98,7 @@ impl Shop {
         Shop::start_in(dir, clock, http).await
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the program is awaited in `stop`")]
     pub async fn start_in(dir: TempDir, clock: Clock, http: &str) -> Shop {
         let listener = TcpListener::bind(http).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -229,10 +230,11 @@ impl Shop {
         steps.map(text).collect::<Vec<_>>().join(" ")
     }
 
-    pub async fn metric(&self, name: &str) -> f64 {
+    /// A counter, 0 while it counted nothing.
+    pub async fn metric(&self, name: &str) -> u64 {
         let text = self.text("/metrics").await;
-        let line = text.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
-        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.rsplit(' ').next()).map_or(0, |value| value.parse().unwrap())
     }
 
     // The till
@@ -368,11 +370,11 @@ impl Shop {
 
     /// The tasks among what was sent: tag and version.
     pub fn sent_tasks(&mut self) -> Vec<(u64, u64)> {
-        let tasks = self.sent().into_iter().filter_map(|heard| match heard {
+        let task = |heard| match heard {
             Heard::Message(_, ServiceMessage::Task { tag, version, .. }) => Some((tag.address(), version)),
-            _ => None,
-        });
-        tasks.collect()
+            Heard::Message(..) | Heard::Face(_) => None,
+        };
+        self.sent().into_iter().filter_map(task).collect()
     }
 
     /// Access points do what they are told, until nothing more comes; only these tags fetch and show.
@@ -441,11 +443,12 @@ pub fn tag(number: u64) -> String {
     TagId::from_address(number).to_string()
 }
 
-fn heard(message: pricetag_service::link::Outgoing) -> Heard {
-    let topic = message.topic.as_str();
+fn heard(message: Outgoing) -> Heard {
+    let Outgoing { topic, payload, .. } = message;
+    let topic = topic.as_str();
     if topic.starts_with("tag-face/") {
-        return Heard::Face(FacePart::decode(&message.payload).unwrap());
+        return Heard::Face(FacePart::decode(&payload).unwrap());
     }
     let device = topic.strip_prefix("tag-cmd/p2p/GID_TAG_AP@@@").unwrap().to_owned();
-    Heard::Message(device, Envelope::<ServiceMessage>::decode(&message.payload).unwrap().message)
+    Heard::Message(device, Envelope::<ServiceMessage>::decode(&payload).unwrap().message)
 }

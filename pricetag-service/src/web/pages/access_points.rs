@@ -10,7 +10,7 @@ use crate::web::{App, Shared};
 
 #[derive(Template)]
 #[template(path = "access_points.html")]
-pub(in crate::web) struct AccessPoints {
+pub(in crate::web) struct AccessPointList {
     visitor: Visitor,
     access_points: Vec<AccessPointView>,
 }
@@ -24,8 +24,8 @@ pub(in crate::web) struct AccessPointsFragment {
 pub(in crate::web) async fn list(
     State(app): Shared,
     visitor: Visitor,
-) -> Result<Page<AccessPoints>, Problem> {
-    Ok(Page(AccessPoints { visitor, access_points: read(&app).await? }))
+) -> Result<Page<AccessPointList>, Problem> {
+    Ok(Page(AccessPointList { visitor, access_points: read(&app).await? }))
 }
 
 pub(in crate::web) async fn table(State(app): Shared) -> Result<Page<AccessPointsFragment>, Problem> {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use service_kit::problem::Problem;
 
 use super::{Page, Visitor};
@@ -62,6 +62,7 @@ fn line(record: RecordView) -> Line {
 /// `price 5.49, change 0199…`; a list of steps as its first few.
 fn figures(value: &Value) -> String {
     let text = match value {
+        Value::Object(step) if step.contains_key("to") && step.contains_key("tag") => moved(step),
         Value::Null => String::new(),
         Value::Object(figures) => {
             let figures = figures.iter().filter(|(_, value)| !value.is_null());
@@ -75,6 +76,14 @@ fn figures(value: &Value) -> String {
     }
     let beginning: String = text.chars().take(TEXT_CHARS_MAX).collect();
     format!("{beginning}…")
+}
+
+/// `0245…0006 butter 2.20: sent → accepted`.
+fn moved(step: &Map<String, Value>) -> String {
+    let text = |name| step.get(name).and_then(Value::as_str);
+    let from = text("from").map_or_else(String::new, |from| format!("{from} "));
+    let (tag, price) = (text("tag").unwrap_or("?"), text("price").unwrap_or("blank"));
+    format!("{tag} {price}: {from}→ {}", text("to").unwrap_or("?"))
 }
 
 fn plain(value: &Value) -> String {

@@ -28,7 +28,7 @@ pub(in crate::web) struct ListQuery {
 
 #[derive(Template)]
 #[template(path = "changes.html")]
-pub(in crate::web) struct Changes {
+pub(in crate::web) struct ChangeList {
     visitor: Visitor,
     state: String,
     states: [&'static str; 5],
@@ -40,7 +40,7 @@ pub(in crate::web) async fn list(
     State(app): Shared,
     visitor: Visitor,
     Queried(query): Queried<ListQuery>,
-) -> Result<Page<Changes>, Problem> {
+) -> Result<Page<ChangeList>, Problem> {
     let state = Some(query.state.clone()).filter(|state| !state.is_empty());
     let filter = ChangeFilter { state, before: query.before, ..ChangeFilter::default() };
     let mut db = app.database.reader().await?;
@@ -48,7 +48,7 @@ pub(in crate::web) async fn list(
     let is_full = changes.len() == usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX);
     let next = changes.last().filter(|_| is_full).map(|last| last.change.clone());
     let states = ["running", "blocked", "completed", "superseded", "cancelled"];
-    Ok(Page(Changes { visitor, state: query.state, states, changes, next }))
+    Ok(Page(ChangeList { visitor, state: query.state, states, changes, next }))
 }
 
 /// What both the page and its fragment show.

@@ -29,7 +29,7 @@ pub(in crate::web) struct ListQuery {
 
 #[derive(Template)]
 #[template(path = "products.html")]
-pub(in crate::web) struct Products {
+pub(in crate::web) struct ProductList {
     visitor: Visitor,
     products: Vec<ProductView>,
     next: Option<String>,
@@ -39,14 +39,14 @@ pub(in crate::web) async fn list(
     State(app): Shared,
     visitor: Visitor,
     Queried(query): Queried<ListQuery>,
-) -> Result<Page<Products>, Problem> {
+) -> Result<Page<ProductList>, Problem> {
     let mut db = app.database.reader().await?;
     let filter = ProductFilter { after: query.after, ..ProductFilter::default() };
     let products = prices::list_products(&mut db, &filter, PRODUCTS_MAX).await?;
     let is_full = products.len() == usize::try_from(PRODUCTS_MAX).unwrap_or(usize::MAX);
     let last = products.last().filter(|_| is_full);
     let next = last.map(|last| format!("{}/{}", last.store, last.product));
-    Ok(Page(Products { visitor, products, next }))
+    Ok(Page(ProductList { visitor, products, next }))
 }
 
 /// What somebody typed, and what is wrong with it.

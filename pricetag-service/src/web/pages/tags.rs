@@ -28,7 +28,7 @@ pub(in crate::web) struct ListQuery {
 
 #[derive(Template)]
 #[template(path = "tags.html")]
-pub(in crate::web) struct Tags {
+pub(in crate::web) struct TagList {
     visitor: Visitor,
     access_point: String,
     tags: Vec<TagView>,
@@ -39,14 +39,14 @@ pub(in crate::web) async fn list(
     State(app): Shared,
     visitor: Visitor,
     Queried(query): Queried<ListQuery>,
-) -> Result<Page<Tags>, Problem> {
+) -> Result<Page<TagList>, Problem> {
     let access_point = query.access_point.filter(|name| !name.is_empty());
     let filter = TagFilter { access_point: access_point.clone(), after: query.after, ..TagFilter::default() };
     let mut db = app.database.reader().await?;
     let tags = devices::list_tags(&mut db, &filter, TAGS_MAX).await?;
     let is_full = tags.len() == usize::try_from(TAGS_MAX).unwrap_or(usize::MAX);
     let next = tags.last().filter(|_| is_full).map(|last| last.tag.clone());
-    Ok(Page(Tags { visitor, access_point: access_point.unwrap_or_default(), tags, next }))
+    Ok(Page(TagList { visitor, access_point: access_point.unwrap_or_default(), tags, next }))
 }
 
 #[derive(Template)]

@@ -1,4 +1,4 @@
-//! Tasks and their history.
+//! TaskList and their history.
 
 use askama::Template;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use crate::web::tasks::{TaskQuery, task_id, task_view};
 
 #[derive(Template)]
 #[template(path = "tasks.html")]
-pub(in crate::web) struct Tasks {
+pub(in crate::web) struct TaskList {
     visitor: Visitor,
     state: String,
     tag: String,
@@ -26,7 +26,7 @@ pub(in crate::web) async fn list(
     State(app): Shared,
     visitor: Visitor,
     Queried(query): Queried<TaskQuery>,
-) -> Result<Page<Tasks>, Problem> {
+) -> Result<Page<TaskList>, Problem> {
     let (filter, limit) = query.split()?;
     let mut db = app.database.reader().await?;
     let tasks = tasks::list_tasks(&mut db, &filter, limit).await?;
@@ -35,7 +35,7 @@ pub(in crate::web) async fn list(
     let states =
         ["open", "held", "pending", "sent", "accepted", "displayed", "superseded", "cancelled", "failed"];
     let TaskFilter { state, tag, product, .. } = filter;
-    Ok(Page(Tasks {
+    Ok(Page(TaskList {
         visitor,
         state: state.unwrap_or_default(),
         tag: tag.unwrap_or_default(),

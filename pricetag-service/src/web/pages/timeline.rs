@@ -7,8 +7,8 @@ use crate::web::texts::{after, time};
 /// Where the lanes begin and how long they are, in units of the picture.
 const LEFT: i64 = 64;
 const WIDTH: i64 = 816;
-/// Shortest span shown, so that the first second is not stretched over the page.
-const SPAN_MIN_MS: i64 = 2000;
+/// Shortest span shown while a change is on its way, so that its first moments are not stretched over the page.
+const RUNNING_SPAN_MIN_MS: i64 = 2000;
 
 /// A piece of a lane.
 pub(in crate::web) struct Bar {
@@ -76,7 +76,8 @@ impl Axis {
 impl Timeline {
     pub(in crate::web) fn new(change: &ChangeView, steps: &[StepView], now: i64) -> Timeline {
         let end = change.ended_at.unwrap_or(now).max(change.created_at);
-        let axis = Axis { from: change.created_at, span: (end - change.created_at).max(SPAN_MIN_MS) };
+        let span_min = if change.is_running() { RUNNING_SPAN_MIN_MS } else { 1 };
+        let axis = Axis { from: change.created_at, span: (end - change.created_at).max(span_min) };
         let displayed = steps.iter().filter(|step| step.state == "displayed").map(|step| axis.x(step.at));
         let shelf = axis.bars(
             &[(change.shelf.first_sent_at, "waits"), (change.shelf.done_at, "doing"), (Some(end), "done")],
@@ -97,7 +98,7 @@ impl Timeline {
         for (lane, y) in lanes.iter_mut().zip([8, 44]) {
             lane.y = y;
         }
-        Timeline { lanes, end: after(end - change.created_at), steps: told(change) }
+        Timeline { lanes, end: after(axis.span), steps: told(change) }
     }
 }
 
@@ -110,15 +111,23 @@ fn told(change: &ChangeView) -> Vec<Step> {
         "cancelled" => "called off",
         _ => "",
     };
-    let moments = [
-        (Some(change.created_at), format!("asked for by {}", change.actor), "ask"),
+    let asked = [(Some(change.created_at), format!("asked for by {}", change.actor), "ask")];
+    let on_shelf = [
         (shelf.first_sent_at, "the first face goes out".to_owned(), "shelf"),
         (shelf.first_displayed_at, "the first tag confirms it".to_owned(), "shelf"),
         (shelf.done_at.filter(|_| shelf.total > 0), "every tag shows it".to_owned(), "shelf"),
+    ];
+    let at_tills = [
         (till.published_at, format!("published to the tills{seq}"), "till"),
         (till.applied_at.filter(|_| !till.unproven), "every till charges it".to_owned(), "till"),
-        (change.ended_at, ended.to_owned(), "end"),
     ];
+    let last = [(change.ended_at, ended.to_owned(), "end")];
+    // Cause before effect where both have the same millisecond.
+    let moments: Vec<_> = if change.is_increase() {
+        asked.into_iter().chain(on_shelf).chain(at_tills).chain(last).collect()
+    } else {
+        asked.into_iter().chain(at_tills).chain(on_shelf).chain(last).collect()
+    };
     let mut steps: Vec<Step> = moments
         .into_iter()
         .filter_map(|(at, text, lane)| {
