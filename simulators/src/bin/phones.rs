@@ -25,6 +25,8 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 const NAMES: [&str; 12] =
     ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "mallory", "niaj"];
 
+const EXAMPLE: &str = "Example:\n  phones --manager http://127.0.0.1:8091 --api-token @token \\\n    --users 6 --devices-per-user 2 --calls-per-minute 20";
+
 /// Simulates phones that call each other, in front of any running deployment
 ///
 /// First users are added over the call manager's API, which answers with the secret each user's phones register with;
@@ -34,11 +36,8 @@ const NAMES: [&str; 12] =
 ///
 /// A line of status comes every few seconds; `--events` prints every ring as it happens. The pages of the call manager
 /// show the same from its side.
-///
-/// Example: phones --manager http://127.0.0.1:8091 --api-token @token --users 6 --devices-per-user 2
-/// --calls-per-minute 20
 #[derive(Debug, Parser)]
-#[command(name = "phones", version)]
+#[command(name = "phones", version, after_help = EXAMPLE)]
 struct Args {
     /// Call manager
     #[arg(long, env = "RTC_MANAGER", default_value = "http://127.0.0.1:8091", value_name = "URL")]

@@ -12,7 +12,7 @@ use super::plan::NORTH;
 use super::stage::Stage;
 
 /// How long an act may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 /// How long access point north is cut off.
 pub const CUT: Duration = Duration::from_secs(8);

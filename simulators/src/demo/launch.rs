@@ -56,7 +56,7 @@ pub async fn start_tasks(plan: &Plan, lifecycle: &Lifecycle) -> anyhow::Result<(
         let inner = lifecycle.child();
         let arguments = plan.command_line(program);
         lifecycle.spawn(program.as_str(), async move {
-            let ran = run_program(program, arguments, inner.clone()).await.map_err(chain);
+            let ran = run_program(program, arguments, inner.clone()).await.map_err(|error| chain(&error));
             inner.stop();
             let drained = inner.drain().await.map_err(|error| error.to_string());
             ran.and(drained)
@@ -66,7 +66,7 @@ pub async fn start_tasks(plan: &Plan, lifecycle: &Lifecycle) -> anyhow::Result<(
     Ok(())
 }
 
-fn chain(error: anyhow::Error) -> String {
+fn chain(error: &anyhow::Error) -> String {
     format!("{error:#}")
 }
 

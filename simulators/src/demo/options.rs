@@ -144,7 +144,7 @@ impl Ports {
                     held_tcp.push(socket);
                 }
                 Err(error) => {
-                    taken.push(format!("port {port} is not free ({error}); move it with {option} PORT"))
+                    taken.push(format!("port {port} is not free ({error}); move it with {option} PORT"));
                 }
             }
         }
@@ -157,7 +157,7 @@ impl Ports {
                     held_udp.push(socket);
                 }
                 Err(error) => {
-                    taken.push(format!("UDP port {port} is not free ({error}); move it with {option} PORT"))
+                    taken.push(format!("UDP port {port} is not free ({error}); move it with {option} PORT"));
                 }
             }
         }

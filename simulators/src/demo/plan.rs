@@ -2,6 +2,7 @@
 //!
 //! The same command lines serve both ways of running: parsed in this process, or given to a process of its own.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::options::{Ports, local};
@@ -175,8 +176,8 @@ impl Line {
         Line(vec![program.to_owned()])
     }
 
-    fn with(mut self, option: &str, value: impl ToString) -> Self {
-        self.0.push(format!("--{option}={}", value.to_string()));
+    fn with(mut self, option: &str, value: impl Display) -> Self {
+        self.0.push(format!("--{option}={value}"));
         self
     }
 }

@@ -127,7 +127,6 @@ async fn metrics(url: &str) -> Result<String, reqwest::Error> {
 pub fn sum_of(text: &str, name: &str) -> u64 {
     text.lines()
         .filter(|line| line.starts_with(name))
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .map(|value| value as u64)
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
 }

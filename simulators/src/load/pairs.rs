@@ -104,7 +104,6 @@ pub async fn measure(config: &PairsConfig) -> io::Result<Measured> {
     LocalSet::new().run_until(run(config)).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "clients share one thread and end with the measurement")]
 async fn run(config: &PairsConfig) -> io::Result<Measured> {
     let mut pairs = Vec::new();
     let mut tasks = Vec::new();

@@ -47,8 +47,9 @@ impl Phone {
             }
             ManagerMessage::Alerting { .. } => vec![],
             ManagerMessage::Accepted { call, device, .. } => self.accepted(call, &device, now),
-            ManagerMessage::Stop { call, reason, .. } => self.over(&call, Some(reason), now),
-            ManagerMessage::Ended { call, reason, .. } => self.over(&call, Some(reason), now),
+            ManagerMessage::Stop { call, reason, .. } | ManagerMessage::Ended { call, reason, .. } => {
+                self.over(&call, Some(reason), now)
+            }
             ManagerMessage::State { snapshot } => self.learn(snapshot, now),
             ManagerMessage::Error { code, detail, .. } => {
                 self.refused(code, detail, envelope.req.as_deref(), now)
@@ -235,7 +236,7 @@ impl Phone {
 
     /// A refused invite ends the dialling; an unknown call is over.
     fn refused(&mut self, code: ErrorCode, detail: String, req: Option<&str>, now: Timestamp) -> Vec<Effect> {
-        let asked = req.and_then(|id| self.memory.what_was_said(id)).map(|call| call.cloned());
+        let asked = req.and_then(|id| self.memory.what_was_said(id)).map(Option::<&CallId>::cloned);
         let mut effects = vec![Effect::Show(Happening::Refused { code, detail })];
         match (asked, &self.state) {
             (Some(None), State::Dialling { call: None, .. }) => {

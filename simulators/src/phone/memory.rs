@@ -64,6 +64,7 @@ impl Memory {
         push(&mut self.said, (id.to_owned(), call));
     }
 
+    #[expect(clippy::option_option, reason = "unknown, known without a call, known with one")]
     /// What was said under this id: none when unknown, else the call it was about.
     pub fn what_was_said(&self, id: &str) -> Option<Option<&CallId>> {
         self.said.iter().find(|(known, _)| known == id).map(|(_, call)| call.as_ref())

@@ -33,7 +33,7 @@ impl Bench {
     fn input(&mut self, input: Input) {
         for effect in self.phone.handle(input, self.now) {
             let at = self.now.as_millis() / 1000;
-            self.text += &match effect {
+            let line = match effect {
                 Effect::Say(envelope) => {
                     let said = serde_json::to_value(&envelope).unwrap();
                     let exp = envelope.exp.map(|exp| format!(" until {}", exp.as_millis() / 1000));
@@ -46,6 +46,7 @@ impl Bench {
                 }
                 Effect::Show(happening) => format!("{at}s {happening:?}\n"),
             };
+            self.text.push_str(&line);
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use crate::world::World;
 
 /// How long the page may take to show something.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// chromedriver on a free port, and a browser of it.
 struct Browser {
@@ -47,7 +47,8 @@ impl Browser {
         ]});
         let capabilities: Capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
         let url = format!("http://127.0.0.1:{port}");
-        let client = ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&url).await.unwrap();
+        let client =
+            ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&url).await.unwrap();
         Browser { client, _driver: driver, _profile: profile }
     }
 
@@ -76,7 +77,11 @@ async fn a_price_changed_in_the_browser_becomes_displayed() {
     assert_eq!(tiles.len(), world.stage.shop.tags.len(), "the dashboard shows every tag");
 
     let token = world.secrets.api_token();
-    browser.client.goto(&format!("{base}/login?token={}&next=/products/coffee", token.reveal())).await.unwrap();
+    browser
+        .client
+        .goto(&format!("{base}/login?token={}&next=/products/coffee", token.reveal()))
+        .await
+        .unwrap();
     browser.type_price("5,999").await;
     assert!(browser.text_of(".price-form .error").await.contains("at most two decimals"));
 

@@ -35,7 +35,15 @@ impl World {
     pub async fn start() -> Self {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(42);
         println!("SEED={seed}");
-        let options = Options::parse_from(["demo", "--seed", &seed.to_string(), "--tags", TAGS, "--loss-percent", "10"]);
+        let options = Options::parse_from([
+            "demo",
+            "--seed",
+            &seed.to_string(),
+            "--tags",
+            TAGS,
+            "--loss-percent",
+            "10",
+        ]);
         let dir = tempfile::tempdir().unwrap();
         let lifecycle = Lifecycle::new();
         let secrets = Secrets::load_or_make(dir.path()).unwrap();
@@ -63,7 +71,9 @@ impl World {
         for tag in &self.stage.shop.tags {
             let view: Value = self.stage.api.tag(tag.config.tag).await.unwrap();
             for side in ["should_show", "shows"] {
-                if let (Some(face), Some(price)) = (view[side]["face"].as_str(), view[side]["price_minor"].as_i64()) {
+                if let (Some(face), Some(price)) =
+                    (view[side]["face"].as_str(), view[side]["price_minor"].as_i64())
+                {
                     prices.insert(face.to_owned(), price);
                 }
             }
@@ -83,7 +93,11 @@ impl World {
             let (Some(before), Some(after), Some(on_screen)) = (before, after, on_screen) else { continue };
             let charged = before.min(after);
             compared += 1;
-            assert!(charged.as_minor() <= on_screen, "{}: the till charges {charged}, the tag shows {on_screen}", tag.product);
+            assert!(
+                charged.as_minor() <= on_screen,
+                "{}: the till charges {charged}, the tag shows {on_screen}",
+                tag.product
+            );
         }
         compared
     }

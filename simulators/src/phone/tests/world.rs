@@ -117,7 +117,7 @@ impl World {
             repeat: false,
             names: 0,
         };
-        world.to_board(switchboard::Input::Hearing);
+        world.tell_board(switchboard::Input::Hearing);
         for phone in PHONES {
             world.plug(phone);
         }
@@ -128,13 +128,13 @@ impl World {
         match op {
             Op::Dial(phone, user) => {
                 let (callee, media) = (user.parse().unwrap(), Media::Voice);
-                self.to_phone(phone, Input::Dial { callee, media });
+                self.tell_phone(phone, Input::Dial { callee, media });
             }
-            Op::HangUp(phone) => self.to_phone(phone, Input::HangUp),
-            Op::Behave(phone, manner) => self.to_phone(phone, Input::Behave(*manner)),
+            Op::HangUp(phone) => self.tell_phone(phone, Input::HangUp),
+            Op::Behave(phone, manner) => self.tell_phone(phone, Input::Behave(*manner)),
             Op::Unplug(phone) => {
                 self.post(phone).plugged = false;
-                self.to_phone(phone, Input::Disconnected);
+                self.tell_phone(phone, Input::Disconnected);
             }
             Op::Plug(phone) => self.plug(phone),
             Op::KillPhone(phone) => {
@@ -167,10 +167,10 @@ impl World {
         self.names += 1;
         let epoch = self.names;
         self.post(phone).plugged = true;
-        self.to_phone(phone, Input::Connected { epoch });
+        self.tell_phone(phone, Input::Connected { epoch });
     }
 
-    fn to_phone(&mut self, phone: &str, input: Input) {
+    fn tell_phone(&mut self, phone: &str, input: Input) {
         let now = self.now;
         let post = self.post(phone);
         for effect in post.phone.handle(input, now) {
@@ -191,7 +191,7 @@ impl World {
         }
     }
 
-    fn to_board(&mut self, input: switchboard::Input) {
+    fn tell_board(&mut self, input: switchboard::Input) {
         for effect in self.board.handle(input, self.now) {
             match effect {
                 switchboard::Effect::Persist(Row::Call(change)) => {
@@ -231,7 +231,7 @@ impl World {
             for phone in PHONES {
                 self.move_mail(phone);
                 while self.post(phone).phone.deadline().is_some_and(|at| at <= self.now) {
-                    self.to_phone(phone, Input::Tick);
+                    self.tell_phone(phone, Input::Tick);
                 }
             }
             self.serve();
@@ -247,7 +247,7 @@ impl World {
         let device: DeviceId = phone.parse().unwrap();
         self.inbox.extend(said.into_iter().map(|envelope| (device.clone(), envelope)));
         for envelope in mail {
-            self.to_phone(phone, Input::Heard(Box::new(envelope)));
+            self.tell_phone(phone, Input::Heard(Box::new(envelope)));
         }
     }
 
@@ -262,10 +262,10 @@ impl World {
             if std::mem::take(&mut self.repeat) {
                 self.inbox.push_front((device.clone(), envelope.clone()));
             }
-            self.to_board(switchboard::Input::Phone { device, envelope, fresh });
+            self.tell_board(switchboard::Input::Phone { device, envelope, fresh });
         }
         while self.board.deadline().is_some_and(|at| at <= self.now) {
-            self.to_board(switchboard::Input::Tick);
+            self.tell_board(switchboard::Input::Tick);
         }
     }
 
@@ -277,13 +277,13 @@ impl World {
         let deaf_since = self.deaf_since.unwrap_or(self.now.minus(Duration::from_secs(40)));
         let (calls, directory) = (self.disk.values().cloned().collect(), self.directory.clone());
         self.board = Switchboard::restore(Policy::default(), directory, calls, deaf_since);
-        self.to_board(switchboard::Input::Deaf);
+        self.tell_board(switchboard::Input::Deaf);
         while let Some((device, envelope)) = self.inbox.pop_front() {
             self.names += 1;
             let fresh = format!("call-{:06}", self.names).parse().unwrap();
-            self.to_board(switchboard::Input::Phone { device, envelope, fresh });
+            self.tell_board(switchboard::Input::Phone { device, envelope, fresh });
         }
-        self.to_board(switchboard::Input::Hearing);
+        self.tell_board(switchboard::Input::Hearing);
     }
 
     fn check(&self) {
