@@ -63,9 +63,13 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds what the configuration names.
+    /// Binds what the configuration names; the error names the option that moves it.
     pub async fn bind(config: &Config) -> std::io::Result<Self> {
-        Ok(Listeners { http: TcpListener::bind(config.http).await? })
+        let bound = TcpListener::bind(config.http).await;
+        let http = bound.map_err(|error| {
+            std::io::Error::new(error.kind(), format!("--http {} cannot be bound: {error}", config.http))
+        })?;
+        Ok(Listeners { http })
     }
 }
 

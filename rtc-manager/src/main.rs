@@ -1,6 +1,5 @@
 //! `rtc-manager`: configure, observe, build, serve, drain.
 
-use anyhow::Context;
 use clap::Parser;
 use rtc_manager::{Config, Listeners};
 use service_kit::clock::Clock;
@@ -12,9 +11,7 @@ use tracing::info;
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     let _logs = telemetry::start("rtc-manager", &config.log)?;
-    let listeners = Listeners::bind(&config)
-        .await
-        .with_context(|| format!("cannot listen on {}; --http chooses another address", config.http))?;
+    let listeners = Listeners::bind(&config).await?;
     let lifecycle = Lifecycle::new();
     lifecycle.stop_on_signals();
     info!(http = %format!("http://{}", config.http), broker = config.broker.address, "serving");

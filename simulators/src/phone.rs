@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use wire::call::{CallId, ErrorCode, Media, PhoneMessage, Reason, RejectScope, UserId};
+use wire::call::{CallId, Media, PhoneMessage, Reason, RejectScope, UserId};
 use wire::envelope::Envelope;
 use wire::{DeviceId, Timestamp};
 
@@ -24,10 +24,13 @@ use wire::{DeviceId, Timestamp};
 mod hear;
 /// What a phone remembers of calls and messages.
 mod memory;
+/// What somebody who watches a phone sees.
+mod seen;
 #[cfg(test)]
 mod tests;
 
 use memory::Memory;
+pub use seen::{Happening, Ignored};
 
 /// How long the manager may take to confirm an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -105,81 +108,6 @@ pub enum Effect {
     Say(Envelope<PhoneMessage>),
     /// Somebody who watches the phone would see this.
     Show(Happening),
-}
-
-/// What somebody who watches a phone sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
-    /// It is welcome at the manager.
-    Online,
-    /// It has lost its connection.
-    Offline,
-    /// It calls.
-    Dials {
-        /// Whom.
-        callee: UserId,
-    },
-    /// A phone of the callee rings.
-    RingsThere,
-    /// It rings.
-    Rings {
-        /// For which call.
-        call: CallId,
-        /// Who calls.
-        caller: UserId,
-    },
-    /// It stops ringing.
-    StopsRinging {
-        /// For which call.
-        call: CallId,
-        /// Why; none: its own time was up.
-        reason: Option<Reason>,
-    },
-    /// Somebody answers it.
-    Answers {
-        /// Which call.
-        call: CallId,
-    },
-    /// It is in a call.
-    Talks {
-        /// Which.
-        call: CallId,
-    },
-    /// Its call is over.
-    Ends {
-        /// Which; none: the manager never named it.
-        call: Option<CallId>,
-        /// Why; none: the manager does not know the call any more.
-        reason: Option<Reason>,
-        /// How long it talked.
-        talked: Duration,
-    },
-    /// The manager refused something.
-    Refused {
-        /// For programs.
-        code: ErrorCode,
-        /// For people.
-        detail: String,
-    },
-    /// It ignores a message.
-    Ignores(Ignored),
-}
-
-/// Why a phone ignores a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ignored {
-    /// It came after its `exp`.
-    Expired,
-    /// It came before.
-    Duplicate,
-    /// It is older than what is known.
-    Stale,
-    /// It would ring before the welcome.
-    Unwelcome,
-    /// The call was left.
-    Left,
-    /// An answer to an earlier hello.
-    OldWelcome,
 }
 
 /// Whether it reaches the manager.

@@ -8,29 +8,36 @@
 
 /// The manager's API, as far as phones use it.
 pub mod api;
+/// What phones show to the outside.
+mod seen;
 /// Phones that call each other at random.
 pub mod traffic;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::clock::Clock;
 use service_kit::config::Secret;
 use service_kit::lifecycle::Lifecycle;
 use service_kit::mqtt::{self, Message, MqttClient, MqttClosed, MqttConfig, MqttEvent, MqttEvents, QoS};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use wire::call::{ManagerMessage, Media, Reason, UserId};
+use wire::call::{ManagerMessage, Media, UserId};
 use wire::channel::{ChannelError, RTC_UP, upward};
 use wire::envelope::Envelope;
 use wire::registration::RegisteredDevice;
-use wire::{DeviceId, Timestamp, Topic};
+use wire::{DeviceId, Topic};
 
 use self::api::{ApiError, ManagerApi};
-use crate::phone::{Effect, Happening, Ignored, Input, Manner, Phone, State};
+pub use self::seen::{Counters, PhoneEvent, PhoneView};
+use self::seen::{Seen, lock};
+use crate::phone::{Effect, Input, Manner, Phone, State};
 
 /// Commands that may wait for a phone.
 const COMMANDS_MAX: usize = 16;
@@ -49,47 +56,6 @@ pub struct PhoneSpec {
     pub installation: String,
     /// How it behaves.
     pub manner: Manner,
-}
-
-/// Something that happened to a phone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PhoneEvent {
-    /// When.
-    pub at: Timestamp,
-    /// To which.
-    pub phone: DeviceId,
-    /// What.
-    pub what: Happening,
-}
-
-/// How a phone is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PhoneView {
-    /// Whose.
-    pub user: UserId,
-    /// Whether the manager has welcomed it.
-    pub online: bool,
-    /// What it is doing.
-    pub state: State,
-}
-
-/// What happened so far, to all phones together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Calls that were dialled.
-    pub dialled: u64,
-    /// Times a phone began to ring.
-    pub rang: u64,
-    /// Times a phone came into a call; two per call.
-    pub talked: u64,
-    /// Calls that ended at the phone that dialled or talked, by reason; `lost` when nobody knew.
-    pub ended: BTreeMap<&'static str, u64>,
-    /// Times a phone stopped ringing without talking, by reason.
-    pub stopped: BTreeMap<&'static str, u64>,
-    /// Messages the manager refused.
-    pub refused: u64,
-    /// Messages phones ignored, by cause.
-    pub ignored: BTreeMap<Ignored, u64>,
 }
 
 /// Why a phone does not do it.
@@ -143,15 +109,6 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// What phones show to the outside.
-#[derive(Clone, Debug)]
-struct Seen {
-    views: Arc<Mutex<BTreeMap<DeviceId, PhoneView>>>,
-    counters: Arc<Mutex<Counters>>,
-    changes: watch::Sender<u64>,
-    events: broadcast::Sender<PhoneEvent>,
-}
-
 impl PhoneFleet {
     /// Registers the phones and switches them on.
     pub async fn start(
@@ -160,12 +117,7 @@ impl PhoneFleet {
         clock: &Clock,
         lifecycle: &Lifecycle,
     ) -> Result<Self, FleetError> {
-        let seen = Seen {
-            views: Arc::default(),
-            counters: Arc::default(),
-            changes: watch::Sender::new(0),
-            events: broadcast::Sender::new(EVENTS_MAX),
-        };
+        let seen = Seen::new();
         let mut phones = BTreeMap::new();
         for spec in specs {
             let PhoneSpec { user, installation, .. } = &spec;
@@ -322,7 +274,7 @@ impl PhoneTask {
         stopping: CancellationToken,
     ) -> Result<(), MqttClosed> {
         loop {
-            self.seen.show(&self);
+            self.seen.show(&self.device, self.view());
             let (input, message) = tokio::select! {
                 () = stopping.cancelled() => return Ok(()),
                 Some(input) = inputs.recv() => (Some(input), None),
@@ -336,6 +288,11 @@ impl PhoneTask {
                 None => return Ok(()),
             }
         }
+    }
+
+    fn view(&self) -> PhoneView {
+        let (online, state) = (self.phone.is_online(), self.phone.state().clone());
+        PhoneView { user: self.user.clone(), online, state }
     }
 
     fn translate(&mut self, event: MqttEvent) -> (Option<Input>, Option<Message>) {
@@ -368,10 +325,8 @@ impl PhoneTask {
                     self.client.publish(&self.topic, QoS::AtLeastOnce, envelope.encode()).await?;
                 }
                 Effect::Show(what) => {
-                    let at = self.clock.now();
-                    lock(&self.seen.counters).count(&what);
-                    // An error only says that nobody listens.
-                    let _ = self.seen.events.send(PhoneEvent { at, phone: self.device.clone(), what });
+                    let (at, phone) = (self.clock.now(), self.device.clone());
+                    self.seen.tell(PhoneEvent { at, phone, what });
                 }
             }
         }
@@ -380,58 +335,4 @@ impl PhoneTask {
             None => Ok(()),
         }
     }
-}
-
-impl Seen {
-    fn show(&self, task: &PhoneTask) {
-        let view = PhoneView {
-            user: task.user.clone(),
-            online: task.phone.is_online(),
-            state: task.phone.state().clone(),
-        };
-        lock(&self.views).insert(task.device.clone(), view);
-        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
-    }
-}
-
-impl Counters {
-    fn count(&mut self, what: &Happening) {
-        let name = |reason: &Option<Reason>| reason.map_or("lost", Reason::as_str);
-        match what {
-            Happening::Dials { .. } => self.dialled += 1,
-            Happening::Rings { .. } => self.rang += 1,
-            Happening::Talks { .. } => self.talked += 1,
-            Happening::Ends { reason, .. } => *self.ended.entry(name(reason)).or_default() += 1,
-            Happening::StopsRinging { reason, .. } => *self.stopped.entry(name(reason)).or_default() += 1,
-            Happening::Refused { .. } => self.refused += 1,
-            Happening::Ignores(why) => *self.ignored.entry(*why).or_default() += 1,
-            Happening::Online | Happening::Offline | Happening::RingsThere | Happening::Answers { .. } => {}
-        }
-    }
-}
-
-impl fmt::Display for PhoneEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |reason: &Option<Reason>| reason.map_or("lost", Reason::as_str);
-        write!(f, "{} ", self.phone)?;
-        match &self.what {
-            Happening::Online => write!(f, "is online"),
-            Happening::Offline => write!(f, "is offline"),
-            Happening::Dials { callee } => write!(f, "calls {callee}"),
-            Happening::RingsThere => write!(f, "hears it ring"),
-            Happening::Rings { caller, .. } => write!(f, "rings: {caller} calls"),
-            Happening::StopsRinging { reason, .. } => write!(f, "stops ringing: {}", name(reason)),
-            Happening::Answers { .. } => write!(f, "answers"),
-            Happening::Talks { .. } => write!(f, "talks"),
-            Happening::Ends { reason, talked, .. } => {
-                write!(f, "ends: {} after {:.1} s", name(reason), talked.as_secs_f64())
-            }
-            Happening::Refused { code, detail } => write!(f, "is refused: {code:?}, {detail}"),
-            Happening::Ignores(why) => write!(f, "ignores a message: {why:?}"),
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

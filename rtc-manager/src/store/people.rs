@@ -37,6 +37,8 @@ pub struct DeviceRow {
     pub call: Option<String>,
     /// Where it stands in that call: `sent`, `acked`, `ringing`, `won`.
     pub state: Option<String>,
+    /// Where that call stands: `inviting`, `alerting`, `active`.
+    pub phase: Option<String>,
     /// Until when it is taken to be alive in that call.
     pub lease_until: Option<i64>,
 }
@@ -144,9 +146,9 @@ impl Store {
     pub async fn list_devices(&self, user: &str, limit: u32) -> Result<Vec<DeviceRow>, StoreError> {
         let rows = sqlx::query(
             "select d.device_id, d.user_id, d.created_at, d.epoch, d.hello_at,
-                    b.call_id, b.state, b.lease_until
+                    b.call_id, b.state, b.lease_until, b.phase
              from devices d
-             left join (select b.device_id, b.call_id, b.state, b.lease_until from branches b
+             left join (select b.device_id, b.call_id, b.state, b.lease_until, c.phase from branches b
                         join calls c on c.call_id = b.call_id
                         where c.phase <> 'ended' and b.state <> 'stopped') b on b.device_id = d.device_id
              where $1 = '' or d.user_id = $1
@@ -167,6 +169,7 @@ impl Store {
                 hello_at: time_or_none(row, "hello_at")?.map(Timestamp::as_millis),
                 call: text_or_none(row, "call_id")?,
                 state: text_or_none(row, "state")?,
+                phase: text_or_none(row, "phase")?,
                 lease_until: time_or_none(row, "lease_until")?.map(Timestamp::as_millis),
             });
         }

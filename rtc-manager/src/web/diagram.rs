@@ -9,9 +9,12 @@ use super::shown::offset;
 use crate::store::records::{BranchRow, StepRow};
 
 const GUTTER: usize = 92;
-const LANE: usize = 176;
-const HEAD: usize = 58;
-const ROW: usize = 30;
+const HEAD: usize = 64;
+const ROW: usize = 32;
+/// What the picture fills, where lanes between these widths can fill it.
+const WIDTH: usize = 1090;
+const LANE_MIN: usize = 200;
+const LANE_MAX: usize = 320;
 
 /// What is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -25,31 +28,37 @@ pub struct Timeline<'a> {
 }
 
 /// Where the lanes are.
-struct Lanes<'a>(BTreeMap<&'a str, usize>);
+struct Lanes<'a> {
+    width: usize,
+    of_phones: BTreeMap<&'a str, usize>,
+}
 
 impl<'a> Lanes<'a> {
     /// The caller's phone, the manager, the callee's phones.
     fn of(branches: &'a [BranchRow]) -> Self {
         let position = |at: usize| if at == 0 { 0 } else { at + 1 };
-        Lanes(
-            branches.iter().enumerate().map(|(at, branch)| (branch.device.as_str(), position(at))).collect(),
-        )
+        let phones = branches.iter().enumerate();
+        let of_phones: BTreeMap<_, _> =
+            phones.map(|(at, branch)| (branch.device.as_str(), position(at))).collect();
+        let width = ((WIDTH - GUTTER) / (of_phones.len() + 1)).clamp(LANE_MIN, LANE_MAX);
+        Lanes { width, of_phones }
     }
 
-    fn count(&self) -> usize {
-        self.0.len() + 1
+    fn end(&self) -> usize {
+        GUTTER + (self.of_phones.len() + 1) * self.width
     }
 
-    fn x(lane: usize) -> usize {
-        GUTTER + LANE / 2 + lane * LANE
+    fn x(&self, lane: usize) -> usize {
+        GUTTER + self.width / 2 + lane * self.width
     }
 
-    fn manager() -> usize {
-        Self::x(1)
+    fn manager(&self) -> usize {
+        self.x(1)
     }
 
     fn phone(&self, device: Option<&str>) -> usize {
-        device.and_then(|device| self.0.get(device)).map_or_else(Self::manager, |lane| Self::x(*lane))
+        let lane = device.and_then(|device| self.of_phones.get(device));
+        lane.map_or_else(|| self.manager(), |lane| self.x(*lane))
     }
 }
 
@@ -60,7 +69,7 @@ fn y(row: usize) -> usize {
 /// The picture, as SVG.
 pub fn draw(timeline: Timeline<'_>) -> String {
     let lanes = Lanes::of(timeline.branches);
-    let (width, height) = (GUTTER + lanes.count() * LANE, HEAD + timeline.steps.len() * ROW + ROW);
+    let (width, height) = (lanes.end(), HEAD + timeline.steps.len() * ROW + ROW);
     let mut svg = format!(
         "<svg class=\"timeline\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\" aria-label=\"Timeline of the call\">{ARROWHEADS}"
@@ -87,16 +96,16 @@ const ARROWHEADS: &str = "<defs>\
 
 fn draw_lanes(svg: &mut String, lanes: &Lanes<'_>, height: usize) {
     let manager = ("manager", 1);
-    for (name, lane) in lanes.0.iter().map(|(name, lane)| (*name, *lane)).chain([manager]) {
-        let x = Lanes::x(lane);
+    for (name, lane) in lanes.of_phones.iter().map(|(name, lane)| (*name, *lane)).chain([manager]) {
+        let x = lanes.x(lane);
         let class = if lane == 1 { "lane own" } else { "lane" };
         let _ = write!(
             svg,
             "<line class=\"{class}\" x1=\"{x}\" y1=\"{HEAD}\" x2=\"{x}\" y2=\"{height}\"/>\
              <rect class=\"{class}\" x=\"{left}\" y=\"10\" width=\"{wide}\" height=\"34\" rx=\"8\"/>\
              <text class=\"name\" x=\"{x}\" y=\"32\">{name}</text>",
-            left = x - LANE / 2 + 10,
-            wide = LANE - 20,
+            left = x - 78,
+            wide = 156,
             name = escape(name),
         );
     }
@@ -142,7 +151,7 @@ fn draw_bars(svg: &mut String, lanes: &Lanes<'_>, timeline: Timeline<'_>, bottom
 }
 
 fn draw_step(svg: &mut String, lanes: &Lanes<'_>, row: usize, step: &StepRow) {
-    let (manager, phone, y) = (Lanes::manager(), lanes.phone(step.device.as_deref()), y(row));
+    let (manager, phone, y) = (lanes.manager(), lanes.phone(step.device.as_deref()), y(row));
     let label =
         if step.detail.is_empty() { step.what.clone() } else { format!("{} · {}", step.what, step.detail) };
     let label = escape(&label);
@@ -163,12 +172,13 @@ fn draw_step(svg: &mut String, lanes: &Lanes<'_>, row: usize, step: &StepRow) {
         }
     };
     let towards = if to > from { to - 6 } else { to + 6 };
-    let middle = usize::midpoint(if manager < phone { phone - LANE } else { phone + LANE }, phone);
+    let middle =
+        usize::midpoint(if manager < phone { phone - lanes.width } else { phone + lanes.width }, phone);
     let _ = write!(
         svg,
         "<line class=\"arrow {class}\" x1=\"{from}\" y1=\"{y}\" x2=\"{towards}\" y2=\"{y}\" marker-end=\"url(#head)\"/>\
          <text class=\"word {class}\" x=\"{middle}\" y=\"{}\">{label}</text>",
-        y - 5
+        y - 6
     );
 }
 

@@ -13,7 +13,7 @@ use super::diagram::{Timeline, draw};
 use super::{ROWS_MAX, shown};
 use crate::app::{App, unreadable};
 use crate::store::people::DeviceRow;
-use crate::store::records::{CallFilter, CallRow, Tally};
+use crate::store::records::{CallFilter, CallRow};
 
 /// Ended calls on the live page.
 const RECENT: u32 = 30;
@@ -37,7 +37,8 @@ struct CallsView {
     talking: Vec<CallCard>,
     ringing: Vec<CallCard>,
     recent: Vec<CallCard>,
-    tally: Tally,
+    reasons: Vec<(u64, &'static str)>,
+    answered: u64,
     ended: u64,
     setup: String,
 }
@@ -91,8 +92,9 @@ async fn calls_view(app: &App) -> Result<CallsView, Problem> {
         ringing: cards(ringing),
         recent: cards(recent),
         ended: tally.by_reason.iter().map(|(_, calls)| calls).sum(),
+        reasons: tally.by_reason.iter().map(|(reason, calls)| (*calls, shown::reason(reason))).collect(),
+        answered: tally.answered,
         setup: format!("{}.{} s", tenths / 10, tenths % 10),
-        tally,
     })
 }
 
@@ -198,6 +200,7 @@ struct Person {
 
 /// A phone and what is known of its presence.
 struct Presence {
+    registered: String,
     hello: String,
     lease: String,
     row: DeviceRow,
@@ -207,14 +210,22 @@ struct Presence {
 
 impl Presence {
     fn new(row: DeviceRow) -> Self {
-        let (state, tone) = match (row.state.as_deref(), row.hello_at) {
-            (Some("won"), _) => ("in call", "live"),
+        let (state, tone) = match (row.state.as_deref(), row.phase.as_deref()) {
+            (Some("won"), Some("active")) => ("in call", "live"),
+            (Some("won"), _) => ("calling", "warn"),
             (Some(_), _) => ("being called", "warn"),
-            (None, Some(_)) => ("idle", "ok"),
-            (None, None) => ("never seen", "quiet"),
+            (None, _) if row.hello_at.is_some() => ("idle", "quiet"),
+            (None, _) => ("never seen", "none"),
         };
         let put = |time: Option<i64>| time.map(shown::date_time).unwrap_or_default();
-        Presence { hello: put(row.hello_at), lease: put(row.lease_until), row, state, tone }
+        Presence {
+            registered: shown::date_time(row.created_at),
+            hello: put(row.hello_at),
+            lease: put(row.lease_until),
+            row,
+            state,
+            tone,
+        }
     }
 }
 

@@ -66,7 +66,7 @@ async fn pages_show_calls_users_and_timelines() {
     assert!(call.contains("<svg class=\"timeline\"") && call.contains("call.accept · voice"), "{call}");
     assert!(call.contains("End this call"));
     let users = app.text("/users").await;
-    assert!(users.contains("epoch 3") && users.contains("bob-2"), "{users}");
+    assert!(users.contains("data-ago") && users.contains("bob-2") && users.contains("never seen"), "{users}");
     for page in ["/static/app.js", "/static/app.css", "/fragments/calls", "/fragments/users"] {
         assert_eq!(app.client.get(app.url(page)).send().await.unwrap().status(), 200, "{page}");
     }

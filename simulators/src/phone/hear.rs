@@ -8,6 +8,7 @@ use wire::call::{
 use wire::envelope::Envelope;
 use wire::{DeviceId, Timestamp};
 
+use super::memory::Subject;
 use super::{Effect, Happening, Ignored, Line, OnRing, Phone, State};
 
 fn ignore(why: Ignored) -> Vec<Effect> {
@@ -236,21 +237,18 @@ impl Phone {
 
     /// A refused invite ends the dialling; an unknown call is over.
     fn refused(&mut self, code: ErrorCode, detail: String, req: Option<&str>, now: Timestamp) -> Vec<Effect> {
-        let asked = req.and_then(|id| self.memory.what_was_said(id)).map(Option::<&CallId>::cloned);
+        let asked = req.map_or(Subject::Unknown, |id| self.memory.what_was_said(id));
         let mut effects = vec![Effect::Show(Happening::Refused { code, detail })];
         match (asked, &self.state) {
-            (Some(None), State::Dialling { call: None, .. }) => {
+            (Subject::NoCall, State::Dialling { call: None, .. }) => {
                 self.state = State::Idle;
-                effects.push(Effect::Show(Happening::Ends {
-                    call: None,
-                    reason: None,
-                    talked: Duration::ZERO,
-                }));
+                let talked = Duration::ZERO;
+                effects.push(Effect::Show(Happening::Ends { call: None, reason: None, talked }));
             }
-            (Some(Some(call)), _) if code == ErrorCode::UnknownCall => {
+            (Subject::Call(call), _) if code == ErrorCode::UnknownCall => {
                 effects.extend(self.over(&call, None, now));
             }
-            (Some(_) | None, _) => {}
+            (Subject::Unknown | Subject::NoCall | Subject::Call(_), _) => {}
         }
         effects
     }

@@ -16,6 +16,17 @@ pub struct Memory {
     revs: BTreeMap<CallId, u64>,
 }
 
+/// What something that was said was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// It is not remembered.
+    Unknown,
+    /// No call, or one without a name.
+    NoCall,
+    /// This call.
+    Call(CallId),
+}
+
 fn push<T>(queue: &mut VecDeque<T>, item: T) {
     if queue.len() == REMEMBERED_MAX {
         queue.pop_front();
@@ -64,9 +75,12 @@ impl Memory {
         push(&mut self.said, (id.to_owned(), call));
     }
 
-    #[expect(clippy::option_option, reason = "unknown, known without a call, known with one")]
-    /// What was said under this id: none when unknown, else the call it was about.
-    pub fn what_was_said(&self, id: &str) -> Option<Option<&CallId>> {
-        self.said.iter().find(|(known, _)| known == id).map(|(_, call)| call.as_ref())
+    /// What was said under this id.
+    pub fn what_was_said(&self, id: &str) -> Subject {
+        match self.said.iter().find(|(known, _)| known == id) {
+            None => Subject::Unknown,
+            Some((_, None)) => Subject::NoCall,
+            Some((_, Some(call))) => Subject::Call(call.clone()),
+        }
     }
 }
