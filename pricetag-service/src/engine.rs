@@ -11,8 +11,12 @@
 //! point is tried again after a pause and only then receipted. An audit log that cannot be synced ends the program:
 //! a new start begins from what is on disk.
 
+/// How the rest of the program asks.
+pub mod desk;
 /// Intents in the audit log, and those that were not carried out.
 mod intents;
+/// Messages as octets.
+mod mail;
 /// What an input comes to, sorted by when it is done.
 mod plan;
 
@@ -21,127 +25,25 @@ use std::time::Duration;
 use audit_log::{AuditError, AuditLog};
 use bytes::Bytes;
 use service_kit::clock::{Clock, Stopwatch};
-use service_kit::mqtt::QoS;
 use service_kit::random;
-use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
-use wire::channel::{GROUP_ACCESS_POINT, TAG_ACK, TAG_CMD, TAG_FACE, TAG_STATUS, downward, sender_of};
-use wire::envelope::Envelope;
-use wire::face::{FaceHash, FacePart};
-use wire::tag::{ApReports, ApStatus, ServiceMessage};
-use wire::{DeviceId, Timestamp};
+use wire::Timestamp;
+use wire::face::FaceHash;
 
-use crate::link::{Incoming, Link, Outgoing, Receipt};
-use crate::metrics::{Lost, ShopMetrics};
-use crate::names::Actor;
+use crate::link::{Incoming, Link, Receipt};
+use crate::metrics::ShopMetrics;
 use crate::render::Painter;
 use crate::shop::Shop;
-use crate::shop::words::{Command, FromAccessPoint, Input, News, Refusal, Reply};
+use crate::shop::words::{Input, Refusal, Reply};
 use crate::store::{self, Database, StoreError};
 use crate::task::Timeouts;
+use desk::{CommandError, Counter, Desk, Request, StepError};
+use mail::Outbox;
 use plan::Plan;
 
-/// Commands waiting to be carried out.
-pub const COMMANDS_MAX: usize = 256;
-/// News a slow listener may be behind; then it misses some.
-pub const NEWS_MAX: usize = 1024;
 /// How long to wait after something could not be stored.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Why an input was not stored.
-#[derive(Debug, thiserror::Error)]
-pub enum StepError {
-    /// The audit log could not be written.
-    #[error("audit log could not be written")]
-    Audit(#[from] AuditError),
-    /// The database could not be written or read.
-    #[error("database could not be used")]
-    Store(#[from] StoreError),
-}
-
-impl StepError {
-    fn kind(&self) -> &'static str {
-        match self {
-            StepError::Audit(_) => "audit",
-            StepError::Store(_) => "database",
-        }
-    }
-
-    /// Whether nothing can be stored until the program starts anew.
-    fn is_final(&self) -> bool {
-        matches!(self, StepError::Audit(AuditError::Failed | AuditError::NotSynced(_)))
-    }
-
-    /// Whether trying again can help: a broken constraint is a fault of this program and stays one.
-    fn may_pass(&self) -> bool {
-        match self {
-            StepError::Audit(
-                AuditError::TooLong { .. } | AuditError::TooMany { .. } | AuditError::Encode(_),
-            ) => false,
-            StepError::Store(StoreError::Sql(sqlx::Error::Database(cause))) => !matches!(
-                cause.kind(),
-                sqlx::error::ErrorKind::UniqueViolation
-                    | sqlx::error::ErrorKind::ForeignKeyViolation
-                    | sqlx::error::ErrorKind::NotNullViolation
-                    | sqlx::error::ErrorKind::CheckViolation
-            ),
-            StepError::Audit(_) | StepError::Store(_) => true,
-        }
-    }
-}
-
-/// Why a command was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// It cannot be done as things stand.
-    #[error("command was refused")]
-    Refused(#[from] Refusal),
-    /// It could not be stored; nothing changed.
-    #[error("command could not be stored")]
-    NotStored(#[from] StepError),
-    /// Too many commands are waiting.
-    #[error("{COMMANDS_MAX} commands are waiting already")]
-    Busy,
-    /// The program is stopping.
-    #[error("the program is stopping")]
-    Stopping,
-}
-
-struct Request {
-    actor: Actor,
-    command: Command,
-    answer: oneshot::Sender<Result<Reply, CommandError>>,
-}
-
-/// How the rest of the program asks the engine. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Desk {
-    requests: mpsc::Sender<Request>,
-    news: broadcast::Sender<News>,
-    metrics: ShopMetrics,
-}
-
-impl Desk {
-    /// Carries a command out; returns after it is stored.
-    pub async fn command(&self, actor: Actor, command: Command) -> Result<Reply, CommandError> {
-        let (answer, answered) = oneshot::channel();
-        let request = Request { actor, command, answer };
-        match self.requests.try_send(request) {
-            Ok(()) => answered.await.unwrap_or(Err(CommandError::Stopping)),
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.metrics.was_lost(Lost::CommandsFull);
-                Err(CommandError::Busy)
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(CommandError::Stopping),
-        }
-    }
-
-    /// What happens from now on.
-    pub fn news(&self) -> broadcast::Receiver<News> {
-        self.news.subscribe()
-    }
-}
 
 /// What the engine works with.
 pub struct Parts {
@@ -165,8 +67,7 @@ pub struct Engine {
     /// Nothing while it has to be read anew.
     shop: Option<Shop>,
     painter: Painter,
-    requests: mpsc::Receiver<Request>,
-    news: broadcast::Sender<News>,
+    counter: Counter,
     /// Nothing is tried by itself before this.
     pause_until: Option<Timestamp>,
     /// A message that could not be stored yet.
@@ -178,15 +79,12 @@ pub struct Engine {
 impl Engine {
     /// Reads everything, and settles what a crash may have left open in the audit log.
     pub async fn start(parts: Parts) -> Result<(Engine, Desk), StepError> {
-        let (requests, receiver) = mpsc::channel(COMMANDS_MAX);
-        let (news, _) = broadcast::channel(NEWS_MAX);
-        let desk = Desk { requests, news: news.clone(), metrics: parts.metrics.clone() };
+        let (desk, counter) = Desk::new(parts.metrics.clone());
         let mut engine = Engine {
             parts,
             shop: None,
             painter: Painter::default(),
-            requests: receiver,
-            news,
+            counter,
             pause_until: None,
             stalled: None,
             is_over: false,
@@ -227,7 +125,7 @@ impl Engine {
             let clock = self.parts.clock.clone();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                Some(request) = self.requests.recv() => self.serve(request).await,
+                Some(request) = self.counter.requests.recv() => self.serve(request).await,
                 Some(incoming) = self.parts.link.incoming.recv(), if self.stalled.is_none() => {
                     self.take(incoming).await;
                 }
@@ -236,7 +134,7 @@ impl Engine {
             if self.is_over {
                 return Err(StepError::Audit(AuditError::Failed));
             }
-            self.parts.metrics.queue_is("commands", self.requests.len());
+            self.parts.metrics.queue_is("commands", self.counter.requests.len());
             self.parts.metrics.queue_is("incoming", self.parts.link.incoming.len());
             let outgoing = &self.parts.link.outgoing;
             self.parts.metrics.queue_is("outgoing", outgoing.max_capacity() - outgoing.capacity());
@@ -265,7 +163,7 @@ impl Engine {
     async fn take(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::WayOutIsBack => drop(self.step(Input::UplinkBack).await),
-            Incoming::Message { topic, payload, receipt } => match read(&topic, &payload) {
+            Incoming::Message { topic, payload, receipt } => match mail::read(&topic, &payload) {
                 Ok(input) => self.take_input(input, receipt).await,
                 Err(why) => {
                     debug!(topic, why, "a message was refused");
@@ -382,57 +280,28 @@ impl Engine {
         for tag in &plan.unpaintable {
             error!(%tag, "a tag keeps its old face because the new one cannot be drawn");
         }
+        let outbox = Outbox { queue: &self.parts.link.outgoing, metrics: &self.parts.metrics };
         for (device, message) in &plan.messages {
-            self.send_message(device, message, now);
+            outbox.send_message(device, message, now);
         }
         for (device, face) in &plan.faces {
-            if let Err(cause) = self.send_face(device, *face).await {
-                warn!(%cause, %device, "a face could not be read");
+            match self.face_file(*face).await {
+                Ok(Some(file)) => outbox.send_face(device, &file),
+                Ok(None) => warn!(%device, ?face, "a face that was asked for is not there"),
+                Err(cause) => warn!(cause = %chain(&cause), %device, "a face could not be read"),
             }
         }
         for news in &plan.news {
             self.parts.metrics.happened(news);
             // Nobody may be listening.
-            let _ = self.news.send(news.clone());
+            let _ = self.counter.news.send(news.clone());
         }
     }
 
-    fn send_message(&self, device: &DeviceId, message: &ServiceMessage, now: Timestamp) {
-        let envelope = Envelope::new(random::new_id(), now, message.clone());
-        self.send(TAG_CMD, device, envelope.encode().into());
-    }
-
-    async fn send_face(&self, device: &DeviceId, face: FaceHash) -> Result<(), StoreError> {
+    async fn face_file(&self, face: FaceHash) -> Result<Option<Bytes>, StoreError> {
         let mut reader = self.parts.database.reader().await?;
-        if let Some(file) = store::faces::find(&mut reader, face).await? {
-            for part in FacePart::split(&file) {
-                self.send(TAG_FACE, device, part.encode());
-            }
-        }
-        Ok(())
+        store::faces::find(&mut reader, face).await
     }
-
-    /// What does not fit the queue is lost, as if the access point were away; the task is driven again.
-    fn send(&self, parent: &str, device: &DeviceId, payload: Bytes) {
-        let Ok(topic) = downward(parent, GROUP_ACCESS_POINT, device) else { return };
-        let message = Outgoing { topic, qos: QoS::AtLeastOnce, payload };
-        if self.parts.link.outgoing.try_send(message).is_err() {
-            self.parts.metrics.was_lost(Lost::OutgoingFull);
-        }
-    }
-}
-
-/// Who says what, or why it cannot be read.
-fn read(topic: &str, payload: &Bytes) -> Result<Input, &'static str> {
-    if let Some(device) = sender_of(TAG_ACK, topic) {
-        let envelope = Envelope::<ApReports>::decode(payload).map_err(|_| "bad_reports")?;
-        return Ok(Input::Message { device, message: FromAccessPoint::Reports(envelope.message) });
-    }
-    if let Some(device) = sender_of(TAG_STATUS, topic) {
-        let envelope = Envelope::<ApStatus>::decode(payload).map_err(|_| "bad_status")?;
-        return Ok(Input::Message { device, message: FromAccessPoint::Status(envelope.message) });
-    }
-    Err("bad_topic")
 }
 
 /// An error and everything behind it.

@@ -1,7 +1,11 @@
 //! What every price tag should show, and who decided it.
 //!
 //! A change of a price becomes tasks for tags; a task ends when the tag itself confirmed what it shows. Prices move in
-//! the order that keeps every till at or below every tag. `shop.rs` is where to begin reading.
+//! the order that keeps every till at or below every tag.
+//!
+//! Read in this order: `price_gate`, `task` and `shop` decide; `engine` carries out what they decide, one transaction
+//! an input; `store` and `render` are what it works with; `link` and `broker` carry its messages; `web` is what people
+//! and programs see. One instance serves a database: two would decide past each other.
 
 /// The carrier of a running service: MQTT.
 mod broker;
@@ -39,7 +43,8 @@ use service_kit::lifecycle::{Lifecycle, LifecycleError};
 use tokio::net::TcpListener;
 
 pub use config::Config;
-use engine::{Engine, Parts, StepError};
+use engine::desk::StepError;
+use engine::{Engine, Parts};
 use link::Link;
 use metrics::ShopMetrics;
 use store::{Database, StoreError};

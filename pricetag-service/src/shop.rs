@@ -11,6 +11,7 @@
 //! ```
 //! Price, binding, confirmation and acknowledgement all end in the same two questions: does this tag need another
 //! task (`shelf.rs`), and may this price move on (`pricing.rs`)? The price gate answers the second one.
+//! `words.rs` and `rows.rs` say what goes in and out, `turn.rs` deals with one input.
 //! Everything here is in memory and comes back from the rows of the database with [`Shop::restore`].
 
 /// What a face says.
@@ -125,7 +126,7 @@ impl Shop {
 }
 
 #[cfg(test)]
-mod world;
+pub mod world;
 
 #[cfg(test)]
 mod tests;

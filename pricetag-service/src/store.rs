@@ -21,6 +21,10 @@ pub mod tasks;
 /// Writing the rows of the shop.
 pub mod write;
 
+/// Every function on every database.
+#[cfg(test)]
+mod contract;
+
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;

@@ -39,7 +39,7 @@ use service_kit::http::Guard;
 use tokio_util::sync::CancellationToken;
 use wire::InstanceId;
 
-use crate::engine::Desk;
+use crate::engine::desk::Desk;
 use crate::metrics::ShopMetrics;
 use crate::store::Database;
 

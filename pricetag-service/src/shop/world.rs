@@ -24,27 +24,27 @@ pub(super) const TIMEOUTS: Timeouts = Timeouts {
     access_point_away: Duration::from_mins(2),
 };
 
-pub(super) fn store() -> StoreId {
+pub(crate) fn store() -> StoreId {
     "s1".parse().unwrap()
 }
 
-pub(super) fn key(product: &str) -> ProductKey {
+pub(crate) fn key(product: &str) -> ProductKey {
     ProductKey { store: store(), product: product.parse().unwrap() }
 }
 
-pub(super) fn price(minor: i64) -> Price {
+pub(crate) fn price(minor: i64) -> Price {
     Price::from_minor(minor).unwrap()
 }
 
-pub(super) fn tag(number: u64) -> TagId {
+pub(crate) fn tag(number: u64) -> TagId {
     TagId::from_address(number)
 }
 
-pub(super) fn device(name: &str) -> DeviceId {
+pub(crate) fn device(name: &str) -> DeviceId {
     name.parse().unwrap()
 }
 
-pub(super) fn till(number: usize) -> TillId {
+pub(crate) fn till(number: usize) -> TillId {
     format!("till-{number}").parse().unwrap()
 }
 
@@ -75,7 +75,7 @@ impl Outside for Atelier {
 
 /// What was written, as a database would give it back.
 #[derive(Default)]
-pub(super) struct Database {
+pub(crate) struct Database {
     rows: Rows,
     pub(super) feed: Vec<(ProductKey, u64, Price)>,
     sent: BTreeMap<(TagId, u64), SentFace>,
@@ -135,7 +135,7 @@ impl Database {
         self.feed.iter().filter(|(key, seq, _)| is_served(key, *seq)).cloned().collect()
     }
 
-    fn rows(&self) -> Rows {
+    pub(crate) fn rows(&self) -> Rows {
         let mut rows = self.rows.clone();
         let head = self.feed.len() as u64;
         for (_, known_head) in &mut rows.stores {
@@ -245,11 +245,11 @@ pub(super) struct RealTill {
     fetched: VecDeque<(ProductKey, u64, Price)>,
 }
 
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) shop: Shop,
-    pub(super) now: Timestamp,
+    pub(crate) now: Timestamp,
     pub(super) atelier: Atelier,
-    pub(super) database: Database,
+    pub(crate) database: Database,
     pub(super) stations: BTreeMap<DeviceId, Station>,
     /// What each tag really shows.
     pub(super) screens: BTreeMap<TagId, (u64, FaceHash)>,
@@ -259,11 +259,13 @@ pub(super) struct World {
     pub(super) acks: Vec<(usize, u64)>,
     pub(super) news: Vec<News>,
     pub(super) notes: Vec<String>,
+    /// Everything that was ever written.
+    pub(crate) writes: Vec<Write>,
 }
 
 impl World {
     /// A store with an access point, tags 1 to `tags`, and tills.
-    pub(super) fn new(tags: u64, tills: usize) -> World {
+    pub(crate) fn new(tags: u64, tills: usize) -> World {
         let mut world = World {
             shop: Shop::restore(Rows::default(), TIMEOUTS, Timestamp::EPOCH),
             now: Timestamp::from_millis(1_000_000),
@@ -277,6 +279,7 @@ impl World {
             acks: Vec::new(),
             news: Vec::new(),
             notes: Vec::new(),
+            writes: Vec::new(),
         };
         let (name, currency) = ("Corner shop".parse().unwrap(), "EUR".parse().unwrap());
         world.command(Command::PutStore { store: store(), name, currency }).unwrap();
@@ -303,17 +306,17 @@ impl World {
         self.tills[number].is_registered = true;
     }
 
-    pub(super) fn put_product(&mut self, product: &str, minor: i64) {
+    pub(crate) fn put_product(&mut self, product: &str, minor: i64) {
         let name = product.parse().unwrap();
         self.command(Command::PutProduct { key: key(product), name, unit: None, price: price(minor) })
             .unwrap();
     }
 
-    pub(super) fn bind(&mut self, number: u64, product: &str) {
+    pub(crate) fn bind(&mut self, number: u64, product: &str) {
         self.command(Command::Bind { tag: tag(number), product: product.parse().unwrap() }).unwrap();
     }
 
-    pub(super) fn change(&mut self, product: &str, minor: i64) -> Result<ChangeId, Refusal> {
+    pub(crate) fn change(&mut self, product: &str, minor: i64) -> Result<ChangeId, Refusal> {
         let command = Command::ChangePrice { key: key(product), price: price(minor), reason: None };
         match self.command(command)? {
             Reply::Change(change) => Ok(change),
@@ -321,7 +324,7 @@ impl World {
         }
     }
 
-    pub(super) fn command(&mut self, command: Command) -> Result<Reply, Refusal> {
+    pub(crate) fn command(&mut self, command: Command) -> Result<Reply, Refusal> {
         let effects = self.handle(Input::Command { actor: Actor::api(), command });
         let outcome = effects.into_iter().find_map(|effect| match effect {
             Effect::Reply(reply) => Some(Ok(reply)),
@@ -344,7 +347,10 @@ impl World {
         }
         for effect in &effects {
             match effect {
-                Effect::Write(write) => self.database.apply(*write.clone()),
+                Effect::Write(write) => {
+                    self.database.apply(*write.clone());
+                    self.writes.push(*write.clone());
+                }
                 Effect::Send { device, message } => self.down.push((device.clone(), message.clone())),
                 Effect::Audit(note) => self.notes.push(format!("{} {}", note.action, note.subject)),
                 Effect::Tell(news) => self.news.push(news.clone()),
@@ -363,7 +369,7 @@ impl World {
         }
     }
 
-    pub(super) fn advance(&mut self, duration: Duration) {
+    pub(crate) fn advance(&mut self, duration: Duration) {
         self.now = self.now.plus(duration);
         if self.shop.deadline().is_some_and(|deadline| deadline <= self.now) {
             self.handle(Input::Tick);
@@ -375,7 +381,7 @@ impl World {
         self.stations.get_mut(&device(at)).unwrap().hear(message);
     }
 
-    pub(super) fn say(&mut self, at: &str, message: FromAccessPoint) {
+    pub(crate) fn say(&mut self, at: &str, message: FromAccessPoint) {
         self.handle(Input::Message { device: device(at), message });
     }
 
@@ -397,7 +403,7 @@ impl World {
     }
 
     /// A tag looks whether there is something for it, shows it and confirms.
-    pub(super) fn check_in(&mut self, at: &str, number: u64) {
+    pub(crate) fn check_in(&mut self, at: &str, number: u64) {
         let station = self.stations.get_mut(&device(at)).unwrap();
         let shown = self.screens.get(&tag(number)).map_or(0, |(version, _)| *version);
         if let Some((_, version, face)) = station.queue.get(&tag(number)).cloned() {
@@ -447,7 +453,7 @@ impl World {
     }
 
     /// A till reads, applies and acknowledges everything.
-    pub(super) fn run_till(&mut self, number: usize) {
+    pub(crate) fn run_till(&mut self, number: usize) {
         self.fetch(number);
         while self.tills.get(number).is_some_and(|real| !real.fetched.is_empty()) {
             self.apply_one(number);
@@ -457,7 +463,7 @@ impl World {
     }
 
     /// Delivers everything that is under way, in order.
-    pub(super) fn deliver_all(&mut self, at: &str) {
+    pub(crate) fn deliver_all(&mut self, at: &str) {
         self.send_reports(at);
         for (from, message) in std::mem::take(&mut self.up) {
             self.handle(Input::Message { device: from, message });
@@ -468,7 +474,7 @@ impl World {
     }
 
     /// Nothing is lost, until everything stands still.
-    pub(super) fn calm_down(&mut self, at: &str, tags: u64) {
+    pub(crate) fn calm_down(&mut self, at: &str, tags: u64) {
         for _ in 0..20 {
             self.say_hello(at);
             for number in 1..=tags {

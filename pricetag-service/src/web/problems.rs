@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use service_kit::problem::Problem;
 
-use crate::engine::{CommandError, StepError};
+use crate::engine::desk::{CommandError, StepError};
 use crate::shop::words::Refusal;
 use crate::store::StoreError;
 

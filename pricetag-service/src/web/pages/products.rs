@@ -10,7 +10,7 @@ use service_kit::problem::Problem;
 use wire::till::{Price, ProductId, StoreId};
 
 use super::{Page, Visitor};
-use crate::engine::CommandError;
+use crate::engine::desk::CommandError;
 use crate::names::{Actor, ProductKey, Remark};
 use crate::shop::words::{Command, Refusal, Reply};
 use crate::store::devices::{self, TagFilter, TagView};
