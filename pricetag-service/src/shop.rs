@@ -126,7 +126,4 @@ impl Shop {
 }
 
 #[cfg(test)]
-pub mod world;
-
-#[cfg(test)]
-mod tests;
+pub mod tests;

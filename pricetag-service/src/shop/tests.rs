@@ -1,5 +1,8 @@
 //! The shop as people, access points and tills meet it, and under every interleaving of them.
 
+/// A model of everything around the shop.
+pub mod world;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use wire::tag::{ApReports, ApStatus, ServiceMessage, TagHealth, TagReport, TaskF
 
 use super::rows::ChangeState;
 use super::words::{Command, FromAccessPoint, Input, News, Refusal, Suspicion};
-use super::world::*;
+use world::*;
 
 /// Coffee at 4.99 on tags 1 and 2, both showing it, one till charging it.
 fn coffee_shop() -> World {

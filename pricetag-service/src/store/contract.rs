@@ -13,8 +13,8 @@ use super::{Database, StoreError, devices, faces, feed, load, prices, tasks, wri
 use crate::names::Actor;
 use crate::render::Painted;
 use crate::shop::rows::{Rows, Write};
+use crate::shop::tests::world::{World, key, store, tag};
 use crate::shop::words::{Command, FromAccessPoint};
-use crate::shop::world::{World, key, store, tag};
 
 /// Two products; a change that completed, one that was cancelled, one on its way; a tag that was removed.
 fn story() -> World {

@@ -9,12 +9,12 @@ use wire::tag::{ApReports, ApStatus, RadioKey, ServiceMessage, TagId, TagReport,
 use wire::till::{Price, ProductId, StoreId, TillId};
 use wire::{DeviceId, Timestamp};
 
-use super::Shop;
-use super::content::FaceContent;
-use super::rows::{ChangeRow, ChangeState, HealthRow, Rows, Write};
-use super::words::{Command, Effect, FromAccessPoint, Input, News, Outside, Refusal, Reply, TagPlace};
 use crate::names::{Actor, ChangeId, ProductKey};
 use crate::price_gate::SentFace;
+use crate::shop::Shop;
+use crate::shop::content::FaceContent;
+use crate::shop::rows::{ChangeRow, ChangeState, HealthRow, Rows, Write};
+use crate::shop::words::{Command, Effect, FromAccessPoint, Input, News, Outside, Refusal, Reply, TagPlace};
 use crate::task::{Order, Progress, Timeouts, Transition};
 
 pub(super) const TIMEOUTS: Timeouts = Timeouts {
