@@ -2,7 +2,8 @@
 //!
 //! The feed is a numbered sequence per store. A till reads from its cursor, applies each entry in order, and
 //! acknowledges what it applied; only then may a face with a lower price go out, and a till is never given a price
-//! above what any tag may be showing.
+//! above what any tag may be showing. A till without a cursor begins with the snapshot. An answer leaves out an entry
+//! that a newer one of the same product has replaced, so nobody applies a price that is no longer asked for.
 //!
 //! ```text
 //! GET  /api/v1/stores/{store}/till-feed?after=N         entries with seq > N, at most 500

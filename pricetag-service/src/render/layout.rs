@@ -87,6 +87,9 @@ fn name_lines(name: &str, room: f32, scale: f32) -> Vec<Line> {
         words.next();
     }
     let second = words.collect::<Vec<_>>().join(" ");
+    if second.is_empty() {
+        return vec![Line { y: 31.0 * scale, size: small, text: cut(&first, small, room) }];
+    }
     [(20.0, first), (40.0, second)]
         .into_iter()
         .map(|(y, text)| Line { y: y * scale, size: small, text: cut(&text, small, room) })
@@ -150,11 +153,12 @@ fn width_of(text: &str, size: f32) -> f32 {
 
 fn share_of(character: char) -> f32 {
     match character {
-        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '!' | '|' | ' ' => 0.36,
-        'f' | 't' | 'r' | '(' | ')' | '-' | '/' | '"' => 0.47,
-        'm' | 'M' | 'w' | 'W' | '@' | '%' | '&' => 0.95,
-        upper if upper.is_uppercase() => 0.73,
-        _ => 0.63,
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '!' | '|' | ' ' => 0.345,
+        'f' | 't' | 'r' | '(' | ')' | '-' | '/' | '"' => 0.46,
+        'c' | 's' | 'z' | 'v' | 'x' | 'y' | 'J' => 0.59,
+        'm' | 'M' | 'w' | 'W' | '@' | '%' | '&' => 1.0,
+        upper if upper.is_uppercase() => 0.75,
+        _ => 0.645,
     }
 }
 

@@ -37,6 +37,10 @@ impl Turn<'_> {
 
     /// Compares what the tag should show with what it shows or will, and makes a task of the difference.
     pub(super) fn reconcile(&mut self, tag: TagId) {
+        if self.was_never_used(tag) {
+            self.want_nothing(tag);
+            return;
+        }
         let Some(content) = self.wanted(tag) else { return };
         let Some(face) = self.outside.paint(&content) else {
             self.push(Effect::Unpaintable(tag));
@@ -54,6 +58,21 @@ impl Turn<'_> {
         if verdict == Verdict::NeedsTask {
             self.add_task(tag, face);
         } else if is_news {
+            self.write_tag(tag);
+        }
+    }
+
+    /// A tag that is bound to nothing and never was sent anything is left as it came.
+    fn was_never_used(&self, tag: TagId) -> bool {
+        let row = self.shop.tags.get(&tag).map(|entry| &entry.row);
+        let is_idle = row.is_some_and(|row| row.product.is_none() && row.reported == 0);
+        is_idle && self.shop.gate.newest(tag).is_none()
+    }
+
+    fn want_nothing(&mut self, tag: TagId) {
+        self.step(tag, Input::Supersede);
+        let Some(entry) = self.shop.tags.get_mut(&tag) else { return };
+        if entry.row.should.take().is_some() {
             self.write_tag(tag);
         }
     }
@@ -84,9 +103,8 @@ impl Turn<'_> {
         let shows_it = newest.is_some_and(|sent| {
             sent.face == face && confirmed == Some(sent.version) && sent.version >= row.reported
         });
-        let never_used = newest.is_none() && row.product.is_none() && row.reported == 0;
         let is_hopeless = live.is_none() && row.failed.is_some_and(|(failed, _)| failed == face);
-        match (shows_it || never_used || is_hopeless, live) {
+        match (shows_it || is_hopeless, live) {
             (true, None) => Verdict::Fine,
             (true, Some(_)) => Verdict::TaskObsolete,
             (false, _) => Verdict::NeedsTask,

@@ -1,16 +1,27 @@
 //! Style and script, from the program itself.
 
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use wire::face::FaceHash;
 
-const KEEP: &str = "public, max-age=300";
-
-pub(in crate::web) async fn css() -> impl IntoResponse {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, KEEP)];
-    (headers, include_str!("../../../assets/app.css"))
+pub(in crate::web) async fn css(headers: HeaderMap) -> Response {
+    asset("text/css; charset=utf-8", include_str!("../../../assets/app.css"), &headers)
 }
 
-pub(in crate::web) async fn js() -> impl IntoResponse {
-    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, KEEP)];
-    (headers, include_str!("../../../assets/app.js"))
+pub(in crate::web) async fn js(headers: HeaderMap) -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("../../../assets/app.js"), &headers)
+}
+
+/// Browsers keep it and ask whether it is still the same, so that a new version shows at once.
+fn asset(content_type: &'static str, text: &'static str, headers: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", FaceHash::of(text.as_bytes()).short());
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    let headers = [
+        (header::CONTENT_TYPE, content_type.to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::ETAG, etag),
+    ];
+    (headers, text).into_response()
 }

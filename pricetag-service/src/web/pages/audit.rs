@@ -86,6 +86,12 @@ fn moved(step: &Map<String, Value>) -> String {
     format!("{tag} {price}: {from}→ {}", text("to").unwrap_or("?"))
 }
 
+/// A text as it is, a hash by its beginning.
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let is_hash = text.len() == 64 && text.bytes().all(|octet| octet.is_ascii_hexdigit());
+    match text.get(..8) {
+        Some(beginning) if is_hash => format!("{beginning}…"),
+        Some(_) | None => text,
+    }
 }

@@ -8,8 +8,9 @@ use service_kit::problem::Problem;
 
 use super::timeline::Timeline;
 use super::{Page, Visitor};
+use crate::engine::desk::CommandError;
 use crate::names::{Actor, ChangeId};
-use crate::shop::words::{Command, Reply};
+use crate::shop::words::{Command, Refusal, Reply};
 use crate::store::prices::{self, ChangeFilter, ChangeView};
 use crate::store::tasks::{self, TaskFilter, TaskView};
 use crate::web::extract::{Params, Queried};
@@ -89,6 +90,7 @@ pub(in crate::web) async fn page(
 #[derive(Template)]
 #[template(path = "fragments/change.html")]
 pub(in crate::web) struct ChangeFragment {
+    visitor: Visitor,
     change: ChangeView,
     timeline: Timeline,
     tasks: Vec<TaskView>,
@@ -96,10 +98,11 @@ pub(in crate::web) struct ChangeFragment {
 
 pub(in crate::web) async fn progress(
     State(app): Shared,
+    visitor: Visitor,
     Params(change): Params<String>,
 ) -> Result<Page<ChangeFragment>, Problem> {
     let Progress { change, timeline, tasks } = progress_of(&app, &change_id(&change)?).await?;
-    Ok(Page(ChangeFragment { change, timeline, tasks }))
+    Ok(Page(ChangeFragment { visitor, change, timeline, tasks }))
 }
 
 /// Calls a change off and shows the one that takes it back.
@@ -109,10 +112,14 @@ pub(in crate::web) async fn cancel(
 ) -> Result<Redirect, Problem> {
     let change = change_id(&change)?;
     change_view(&app, &change).await?;
-    let shown = match app.desk.command(Actor::web(), Command::CancelChange { change: change.clone() }).await?
-    {
-        Reply::Change(revert) => revert,
-        Reply::Done | Reply::Till { .. } => change,
+    let command = Command::CancelChange { change: change.clone() };
+    let shown = match app.desk.command(Actor::web(), command).await {
+        Ok(Reply::Change(revert)) => revert,
+        // It ended while somebody read the page, which then shows that.
+        Ok(Reply::Done | Reply::Till { .. }) | Err(CommandError::Refused(Refusal::ChangeNotRunning(_))) => {
+            change
+        }
+        Err(other) => return Err(other.into()),
     };
     Ok(Redirect::to(&format!("/changes/{shown}")))
 }

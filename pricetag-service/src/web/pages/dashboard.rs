@@ -33,9 +33,9 @@ pub(in crate::web) async fn page(State(app): Shared, visitor: Visitor) -> Result
     let mut tags = devices::list_tags(&mut db, &TagFilter::default(), WALL_MAX + 1).await?;
     let has_more = tags.len() > usize::try_from(WALL_MAX).unwrap_or(usize::MAX);
     tags.truncate(usize::try_from(WALL_MAX).unwrap_or(usize::MAX));
-    // As on a shelf: the same products side by side.
-    tags.sort_by(|one, two| {
-        (&one.store, &one.product_name, &one.tag).cmp(&(&two.store, &two.product_name, &two.tag))
+    // As on a shelf: the same products side by side, tags without one at the end.
+    tags.sort_by_cached_key(|tag| {
+        (tag.store.clone(), tag.product_name.is_none(), tag.product_name.clone(), tag.tag.clone())
     });
     let changes = prices::list_changes(&mut db, &ChangeFilter::default(), CHANGES_MAX).await?;
     let summary = tasks::summary(&mut db, app.online_after()).await?;

@@ -8,14 +8,15 @@ use service_kit::problem::Problem;
 use wire::tag::TagId;
 
 use super::{Page, Visitor};
+use crate::engine::desk::CommandError;
 use crate::names::Actor;
-use crate::shop::words::Command;
+use crate::shop::words::{Command, Refusal};
 use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::tasks::{self, TaskFilter, TaskView};
-use crate::web::Shared;
 use crate::web::extract::{Params, Queried};
 use crate::web::tags::tag_view;
 use crate::web::texts::time;
+use crate::web::{App, Shared};
 
 const TAGS_MAX: u32 = 200;
 const TASKS_MAX: u32 = 30;
@@ -61,6 +62,7 @@ pub(in crate::web) struct TagPage {
 #[derive(Template)]
 #[template(path = "fragments/tag.html")]
 pub(in crate::web) struct TagFragment {
+    visitor: Visitor,
     tag: TagView,
     shown_at: String,
     tasks: Vec<TaskView>,
@@ -71,24 +73,25 @@ pub(in crate::web) async fn page(
     visitor: Visitor,
     Params(tag): Params<TagId>,
 ) -> Result<Page<TagPage>, Problem> {
-    let TagFragment { tag, shown_at, tasks } = fragment(app, tag).await?;
+    let TagFragment { visitor, tag, shown_at, tasks } = fragment(&app, visitor, tag).await?;
     Ok(Page(TagPage { visitor, tag, shown_at, tasks }))
 }
 
 pub(in crate::web) async fn state(
     State(app): Shared,
+    visitor: Visitor,
     Params(tag): Params<TagId>,
 ) -> Result<Page<TagFragment>, Problem> {
-    fragment(app, tag).await.map(Page)
+    fragment(&app, visitor, tag).await.map(Page)
 }
 
-async fn fragment(app: std::sync::Arc<crate::web::App>, id: TagId) -> Result<TagFragment, Problem> {
-    let tag = tag_view(&app, id).await?;
+async fn fragment(app: &App, visitor: Visitor, id: TagId) -> Result<TagFragment, Problem> {
+    let tag = tag_view(app, id).await?;
     let mut db = app.database.reader().await?;
     let filter = TaskFilter { tag: Some(id.to_string()), ..TaskFilter::default() };
     let tasks = tasks::list_tasks(&mut db, &filter, TASKS_MAX).await?;
     let shown_at = tag.shows.as_ref().map(|shows| time(shows.at)).unwrap_or_default();
-    Ok(TagFragment { tag, shown_at, tasks })
+    Ok(TagFragment { visitor, tag, shown_at, tasks })
 }
 
 /// A person attests that the tag is not on its shelf.
@@ -96,6 +99,10 @@ pub(in crate::web) async fn attest_removal(
     State(app): Shared,
     Params(tag): Params<TagId>,
 ) -> Result<Redirect, Problem> {
-    app.desk.command(Actor::web(), Command::AttestRemoval { tag }).await?;
+    match app.desk.command(Actor::web(), Command::AttestRemoval { tag }).await {
+        // Somebody else was faster; the page shows it.
+        Ok(_) | Err(CommandError::Refused(Refusal::TagRemoved(_))) => {}
+        Err(other) => return Err(other.into()),
+    }
     Ok(Redirect::to(&format!("/tags/{tag}")))
 }
