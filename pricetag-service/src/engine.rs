@@ -45,6 +45,9 @@ use plan::Plan;
 /// How long to wait after something could not be stored.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Audit records synced together: however long each is, they fit what the log takes at once.
+const RECORDS_AT_ONCE: usize = audit_log::log::BATCH_BYTES_MAX / audit_log::chain::RECORD_BYTES_MAX;
+
 /// What the engine works with.
 pub struct Parts {
     /// Rows.
@@ -229,8 +232,11 @@ impl Engine {
         let correlation = random::new_id();
         let records = intents::records(plan, &correlation, now);
         let is_audited = !records.is_empty();
-        for batch in records.chunks(audit_log::log::BATCH_RECORDS_MAX) {
-            self.parts.audit.append_all(batch.to_vec()).await?;
+        for batch in records.chunks(RECORDS_AT_ONCE) {
+            if let Err(cause) = self.parts.audit.append_all(batch.to_vec()).await {
+                self.settle_intent(&correlation, now).await;
+                return Err(cause.into());
+            }
         }
         let written = self.write(plan, is_audited.then_some(correlation.as_str()), now).await;
         if let Err(cause) = &written

@@ -15,7 +15,7 @@ use crate::shop::rows::Write;
 use crate::shop::words::Note;
 
 /// Most steps of tasks, confirmations or entries in one record.
-const STEPS_PER_RECORD: usize = 200;
+const STEPS_PER_RECORD: usize = 150;
 const STARTED: &str = "service.started";
 const ABORTED: &str = "operation.aborted";
 /// Most records looked through for open intents.

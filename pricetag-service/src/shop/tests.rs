@@ -364,7 +364,7 @@ fn what_cannot_be_done_is_refused() {
 }
 
 const TAGS: u64 = 3;
-const TILLS: usize = 2;
+const TILLS: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -419,6 +419,17 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::UplinkBack),
         3 => prop::sample::select(vec![1, 20, 130, 700, 1900]).prop_map(|seconds| Step::Wait { seconds }),
     ]
+}
+
+/// Everything shows and charges 0.03, and a till more than there was may come.
+fn open_shop() -> World {
+    let mut world = World::new(TAGS, TILLS - 1);
+    for (number, product) in [(1, "coffee"), (2, "coffee"), (3, "milk")] {
+        world.put_product(product, 3);
+        world.bind(number, product);
+    }
+    world.calm_down("north", TAGS);
+    world
 }
 
 fn meet<T: Clone>(queue: &mut Vec<T>, pick: usize, fate: Fate) -> Option<T> {
@@ -483,9 +494,7 @@ proptest! {
     fn no_till_is_ever_above_a_tag_and_in_the_end_everything_agrees(
         steps in prop::collection::vec(any_step(), 1..120)
     ) {
-        let mut world = World::new(TAGS, 1);
-        world.put_product("coffee", 3);
-        world.put_product("milk", 3);
+        let mut world = open_shop();
         for step in steps {
             play(&mut world, step);
             world.check();
