@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use wire::topic::is_p2p;
 
 use crate::broker::Broker;
 use crate::client::{Client, ClientState, CloseReason, Link};
@@ -184,7 +185,7 @@ impl Broker {
     }
 
     fn deliver_one(&self, client: &Client, state: &mut ClientState, outgoing: Outgoing) {
-        let kind = if matches!(outgoing.body, Body::Mailbox(_)) { Kind::P2p } else { Kind::Sub };
+        let kind = kind_of(&outgoing.body);
         let qos = outgoing.qos;
         let ClientState { session, link, .. } = state;
         let Some(link) = link.as_mut().filter(|link| link.open) else {
@@ -223,6 +224,15 @@ impl Broker {
         link.release_due(&self.store);
         link.flush();
     }
+}
+
+fn kind_of(body: &Body) -> Kind {
+    let addressed = match body {
+        Body::Mailbox(_) => true,
+        Body::Subscription(_) => false,
+        Body::Live(message) => is_p2p(message.topic()),
+    };
+    if addressed { Kind::P2p } else { Kind::Sub }
 }
 
 /// Reads a stored message back, unless the client has lost the right to it.

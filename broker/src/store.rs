@@ -8,6 +8,7 @@
 //! program: no acknowledgement follows, and recovery starts from what is on disk.
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -128,7 +129,8 @@ pub struct Opened {
 impl Store {
     /// Opens the data folder and starts the writer.
     pub fn open(dir: &Path) -> Result<Opened, StoreError> {
-        std::fs::create_dir_all(dir)?;
+        // For its owner only: the registry holds the secrets of access keys.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let tables = Arc::new(Tables::open(&dir.join("tables.redb"))?);
         let segments = Segments::default();
         let log_dir = dir.join("log");

@@ -101,3 +101,12 @@ async fn segments_nobody_needs_are_deleted() {
     log.drop_unused().unwrap();
     assert_eq!(log::list_segments(&dir.path().join("log")).unwrap(), [2]);
 }
+
+#[tokio::test]
+async fn the_data_folder_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    close(Store::open(&data).unwrap()).await;
+    assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+}

@@ -17,6 +17,7 @@ async fn it_reaches_the_client_it_names_without_a_subscription_and_nobody_else()
     alice.send(&publish(TO_BOB, "zero", 0, 0)).await;
     assert_eq!(bob.receive().await.payload, "zero");
     carol.expect_silence().await;
+    assert!(broker.metric("broker_messages_sent_total{kind=\"p2p\"").await >= 3.0);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ struct Args {
 }
 
 impl Args {
-    fn config(&self) -> PairsConfig {
+    fn config(&self, run: u32) -> PairsConfig {
         let address = match (&self.access_key, &self.access_secret) {
             (Some(access_key), Some(secret)) => Addressing::P2p {
                 instance: self.instance.clone(),
@@ -71,6 +71,7 @@ impl Args {
         PairsConfig {
             broker: self.broker.clone(),
             pid: self.pid,
+            run,
             pairs: self.pairs,
             window: self.window,
             payload_bytes: self.payload_bytes as usize,
@@ -83,9 +84,9 @@ impl Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    for _ in 0..args.runs {
+    for run in 0..args.runs {
         let Measured { messages, per_second, cpu_us_per_message, out_of_order } =
-            measure(&args.config()).await?;
+            measure(&args.config(run)).await?;
         println!(
             "{messages} messages  {per_second:.0} msgs/s  {cpu_us_per_message:.2} µs CPU/message  {out_of_order} lost or out of order"
         );

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub struct Secrets {
 impl Secrets {
     /// Those of the folder, or new ones that are written there, readable by their owner only.
     pub fn load_or_make(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let path = dir.join("secrets.json");
         match fs::read(&path) {
             Ok(octets) => serde_json::from_slice(&octets).map_err(io::Error::other),

@@ -23,6 +23,8 @@ pub struct PairsConfig {
     pub broker: String,
     /// The broker's process, for its CPU time.
     pub pid: Option<u32>,
+    /// Which run this is: its clients have names of their own, so that nothing of an earlier run reaches them.
+    pub run: u32,
     /// Pairs.
     pub pairs: u16,
     /// Messages under way in each pair, from publish to receipt.
@@ -115,14 +117,15 @@ async fn run(config: &PairsConfig) -> io::Result<Measured> {
             stop: Cell::new(false),
             progress: Notify::new(),
         });
-        let receiver_name = format!("load-in-{index}");
+        let receiver_name = format!("load-in-{}-{index}", config.run);
         let topic = config.address.topic(&receiver_name);
         let (mut reader, mut writer) = connect(&config.broker, &config.address.login(&receiver_name)).await?;
         if matches!(config.address, Addressing::PubSub) {
             subscribe(&mut reader, &mut writer, &topic).await?;
         }
         let (acks, publisher) =
-            connect(&config.broker, &config.address.login(&format!("load-out-{index}"))).await?;
+            connect(&config.broker, &config.address.login(&format!("load-out-{}-{index}", config.run)))
+                .await?;
         tasks.push(tokio::task::spawn_local(receive(pair.clone(), reader, writer)));
         tasks.push(tokio::task::spawn_local(drain_acks(acks)));
         tasks.push(tokio::task::spawn_local(publish(pair.clone(), publisher, topic, config.clone())));
@@ -188,7 +191,7 @@ async fn publish(
     let mut out = BytesMut::new();
     while !pair.stop.get() {
         let mut sent = pair.sent.get();
-        while sent - pair.received.get() < config.window {
+        while sent.saturating_sub(pair.received.get()) < config.window {
             let packet_id = u16::try_from(sent % 65_535).unwrap_or(0) + 1;
             put_publish(&mut out, &topic, packet_id, sent, config.payload_bytes);
             sent += 1;
