@@ -135,6 +135,8 @@ impl Guard {
             .split(';')
             .filter_map(|pair| pair.trim().split_once('='))
             .find_map(|(name, value)| (name == self.cookie).then_some(value));
+        // A browser sends the cookie whoever asks for it; its Origin says who did.
+        let cookie = cookie.filter(|_| is_same_origin(headers));
         bearer.into_iter().chain(cookie).any(|shown| self.is_token(shown))
     }
 
@@ -208,6 +210,15 @@ button{{margin-top:1rem;width:100%;font:inherit;padding:.6rem;border:0;border-ra
     ))
 }
 
+/// Whether a browser sends this from a page of this server (RFC 6454); other programs send no Origin.
+/// `SameSite` does not tell ports apart, so a page on another port of this machine would pass it.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let Some(origin) = text(header::ORIGIN) else { return true };
+    let host = origin.split_once("://").map(|(_, host)| host);
+    host.is_some() && host == text(header::HOST)
+}
+
 /// A path on this server, and not another server's (`//host`).
 fn is_local(path: &str) -> bool {
     path.starts_with('/')
@@ -260,6 +271,24 @@ mod tests {
         assert!(admits("cookie", "a=b; test_token=t0ken"));
         assert!(!admits("cookie", "other_token=t0ken"));
         assert!(!guard().admits(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_cookie_counts_only_when_a_page_of_this_server_sends_it() {
+        let admits = |origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("cookie", "test_token=t0ken".parse().unwrap());
+            headers.insert("host", "127.0.0.1:8093".parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert("origin", origin.parse().unwrap());
+            }
+            guard().admits(&headers)
+        };
+        assert!(admits(None));
+        assert!(admits(Some("http://127.0.0.1:8093")));
+        assert!(!admits(Some("http://127.0.0.1:8094")));
+        assert!(!admits(Some("http://evil.example")));
+        assert!(!admits(Some("null")));
     }
 
     #[test]
