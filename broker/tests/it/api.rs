@@ -76,6 +76,9 @@ async fn bad_input_gets_a_problem_and_changes_nothing() {
     insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", message("down/p2p/bob")).await, @"422 urn:problem:topic-refused");
     let both = Some(json!({ "topic": "news/x", "payload": "x", "payload_base64": "eA==" }));
     insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", both).await, @"400 urn:problem:payload-invalid");
+    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", Some(json!({}))).await, @"422 urn:problem:unprocessable-entity");
+    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", None).await, @"415 urn:problem:unsupported-media-type");
+    insta::assert_snapshot!(kind(Method::PATCH, "/mqtt-test/topics", None).await, @"405 urn:problem:method-not-allowed");
     let qos = Some(json!({ "topic": "news/x", "qos": 3 }));
     insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", qos).await, @"422 urn:problem:qos-invalid");
     insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/clients/GID_TEST@@@nobody/disconnect", None).await, @"404 urn:problem:client-not-found");

@@ -71,11 +71,12 @@ pub fn standard_routes(readiness: Readiness, metrics: Metrics) -> Router {
 
 /// Serves `router` until `stop`, then finishes what is in flight.
 ///
-/// Layers, outermost first: request log, panics become 500, safe headers, body limit.
+/// Layers, outermost first: request log, panics become 500, safe headers, body limit, refusals become problems.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
     let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     let app = router
         .fallback(|| async { Problem::not_found("no-such-path", "see /openapi.json for what there is") })
+        .layer(axum::middleware::map_response(plain_refusal_to_problem))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
@@ -93,6 +94,34 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         // Event streams never finish by themselves.
         () = async { stop.cancelled().await; tokio::time::sleep(Duration::from_secs(2)).await } => Ok(()),
     }
+}
+
+/// Octets of a refusal that are told on.
+const REFUSAL_BYTES_MAX: usize = 4096;
+
+/// What the framework refuses before a handler sees it (bad JSON, another method, too large) comes as plain text or
+/// nothing; every client error leaves as a [`Problem`]. Pages for people stay as they are.
+async fn plain_refusal_to_problem(response: Response) -> Response {
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let is_plain = kind.is_empty() || kind.starts_with("text/plain");
+    if !response.status().is_client_error() || !is_plain {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let reason = parts.status.canonical_reason().unwrap_or("refused");
+    let detail =
+        if text.is_empty() { reason.to_owned() } else { String::from_utf8_lossy(&text).into_owned() };
+    let kind = reason.to_lowercase().replace(' ', "-");
+    let mut problem = Problem::new(parts.status, &kind, detail).into_response();
+    if let Some(allow) = parts.headers.get(header::ALLOW) {
+        problem.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    problem
 }
 
 /// One line per request; health checks and scrapes are left out.
@@ -315,6 +344,11 @@ mod tests {
         assert_eq!(status("/metrics").await, 200);
         let missing = reqwest::get(format!("{url}/nothing")).await.unwrap();
         assert_eq!(missing.headers()["content-type"], "application/problem+json");
+        let wrong_method = reqwest::Client::new().post(format!("{url}/healthz")).send().await.unwrap();
+        assert_eq!(wrong_method.status(), 405);
+        assert_eq!(wrong_method.headers()["allow"], "GET,HEAD");
+        let problem: serde_json::Value = wrong_method.json().await.unwrap();
+        assert_eq!(problem["type"], "urn:problem:method-not-allowed");
         lifecycle.stop();
         lifecycle.drain().await.unwrap();
     }
