@@ -179,9 +179,10 @@ fn serve(
     let readiness = Readiness::new();
     // Ready means serving tags, which needs no uplink.
     readiness.set(true);
-    let guard = Guard::new(config.api.token.clone(), "ap_gateway_token");
+    let guard = Guard::new(config.api.token.clone(), "ap_gateway", clock.clone());
+    let metrics = metrics::metrics(status_of_pages.clone());
     let app = Arc::new(App { status: status_of_pages, questions, clock });
-    let router = routes::routes(app, &guard, readiness);
-    lifecycle.spawn("http", service_kit::http::serve(listeners.http, router, lifecycle.stopping()));
+    let router = routes::routes(app, &guard, readiness, metrics.clone());
+    lifecycle.spawn("http", service_kit::http::serve(listeners.http, router, metrics, lifecycle.stopping()));
     Ok(())
 }

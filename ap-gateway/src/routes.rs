@@ -6,11 +6,11 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use service_kit::http::{Guard, Readiness, require_token, standard_routes};
+use service_kit::metrics::Metrics;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes as api;
 
-use crate::metrics;
 use crate::web::{App, assets, hello, page, status, tags};
 
 #[derive(OpenApi)]
@@ -18,8 +18,7 @@ use crate::web::{App, assets, hello, page, status, tags};
 struct Description;
 
 /// All of them.
-pub fn routes(app: Arc<App>, guard: &Guard, readiness: Readiness) -> Router {
-    let metrics = metrics::metrics(app.status.clone());
+pub fn routes(app: Arc<App>, guard: &Guard, readiness: Readiness, metrics: Metrics) -> Router {
     let token = || from_fn_with_state(guard.clone(), require_token);
 
     // For programs: reading is free, changing needs the token.

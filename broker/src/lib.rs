@@ -119,14 +119,14 @@ pub async fn run(
     lifecycle: Lifecycle,
 ) -> Result<(), RunError> {
     let metrics = Metrics::new("broker");
-    let guard = Guard::new(config.api.token.clone(), "broker_token");
+    let guard = Guard::new(config.api.token.clone(), "broker", clock.clone());
     let opened = Broker::open(config, clock, &metrics)?;
     let broker = opened.broker;
     broker.fire_recovered(opened.wills);
 
     let workers = listen::Workers::start()?;
     let readiness = Readiness::new();
-    let app = Arc::new(web::App::new(broker.clone(), guard, readiness.clone(), metrics));
+    let app = Arc::new(web::App::new(broker.clone(), guard, readiness.clone(), metrics.clone()));
     let stop = lifecycle.stopping();
     let connections = lifecycle.child();
     for (listener, transport, name) in [
@@ -139,7 +139,7 @@ pub async fn run(
         connections.spawn(name, accepting);
     }
     info!(listener = "http", address = ?listeners.http.local_addr().ok(), "listening");
-    lifecycle.spawn("http", http::serve(listeners.http, web::routes::routes(&app), stop.clone()));
+    lifecycle.spawn("http", http::serve(listeners.http, web::routes::routes(&app), metrics, stop.clone()));
     lifecycle.spawn("sweep", sweep::run(broker.clone(), stop.clone()));
     let store = broker.store.clone();
     let watched = lifecycle.clone();

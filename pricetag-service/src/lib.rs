@@ -51,7 +51,7 @@ use store::{Database, StoreError};
 use web::{AccessPointKey, App, routes::routes};
 
 /// The cookie a signed-in browser has.
-const COOKIE: &str = "pricetag_token";
+const COOKIE: &str = "pricetag";
 
 /// Sockets, bound by the caller.
 #[derive(Debug)]
@@ -145,19 +145,20 @@ async fn serve_link(
         database: database.clone(),
         audit,
         verification: web::audit::Verification::default(),
-        clock,
-        metrics,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
         access_point_key: AccessPointKey {
             access_key: config.ap_access_key,
             secret: config.ap_access_secret,
             instance: config.broker.instance,
         },
         access_point_away: std::time::Duration::from_secs(config.access_point_away_secs),
-        guard: Guard::new(config.api.token, COOKIE),
+        guard: Guard::new(config.api.token, COOKIE, clock.clone()),
         stop: lifecycle.stopping(),
     };
     lifecycle.spawn("engine", engine.run(lifecycle.stopping()));
-    lifecycle.spawn("http", serve(listeners.http, routes(&Arc::new(app), readiness), lifecycle.stopping()));
+    let router = routes(&Arc::new(app), readiness);
+    lifecycle.spawn("http", serve(listeners.http, router, metrics.registry(), lifecycle.stopping()));
     let outcome = lifecycle.drain().await;
     database.close().await;
     Ok(outcome?)

@@ -29,11 +29,6 @@ struct KindLabel {
     kind: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StatusLabel {
-    status: u16,
-}
-
 /// Where a message was lost because a queue was full or nobody was there to take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
@@ -63,7 +58,6 @@ pub struct ShopMetrics {
     step_seconds: Histogram,
     failures: Family<KindLabel, Counter>,
     access_points_online: Gauge,
-    refused: Family<StatusLabel, Counter>,
 }
 
 impl Default for ShopMetrics {
@@ -85,7 +79,6 @@ impl Default for ShopMetrics {
             step_seconds: Histogram::new(STEP_SECONDS),
             failures: Family::default(),
             access_points_online: Gauge::default(),
-            refused: Family::default(),
         };
         metrics.register(|registry| made.register(registry));
         made
@@ -119,13 +112,7 @@ impl ShopMetrics {
         to.register("queued", "Entries in bounded queues", self.queued.clone());
         to.register("step_seconds", "Time to decide and store one input", self.step_seconds.clone());
         to.register("failures", "Inputs that could not be stored", self.failures.clone());
-        to.register("requests_refused", "HTTP requests answered with a Problem", self.refused.clone());
         to.register("access_points_online", "Access points heard lately", self.access_points_online.clone());
-    }
-
-    /// An HTTP request got a Problem.
-    pub fn request_refused(&self, status: u16) {
-        self.refused.get_or_create(&StatusLabel { status }).inc();
     }
 
     /// For the standard routes.

@@ -156,11 +156,11 @@ impl Parts {
                 websocket: self.config.phones.websocket,
             },
         };
-        let guard = Guard::new(self.config.api.token, "rtc_manager_token");
-        let router = routes::routes(Arc::new(app), &guard, readiness, self.metrics);
+        let guard = Guard::new(self.config.api.token, "rtc_manager", app.clock.clone());
+        let router = routes::routes(Arc::new(app), &guard, readiness, self.metrics.clone());
         let stopping = self.lifecycle.stopping();
         self.lifecycle.spawn("exchange", exchange.run(stopping.clone()));
-        self.lifecycle.spawn("http", serve(listeners.http, router, stopping.clone()));
+        self.lifecycle.spawn("http", serve(listeners.http, router, self.metrics, stopping.clone()));
         stopping.cancelled().await;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Error answers of every HTTP API: `application/problem+json` (RFC 9457).
 //!
 //! A 4xx tells the client what to change. A 5xx tells it nothing; its cause travels in a response extension to the
-//! request log.
+//! request log. The Problem itself travels too, to be counted and to be shown as a page to people.
 
 use std::sync::Arc;
 
@@ -97,11 +97,13 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
         let cause = self.cause.clone();
+        let problem = self.clone();
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(self)).into_response();
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        response.extensions_mut().insert(problem);
         if let Some(cause) = cause {
             response.extensions_mut().insert(Cause(cause.into()));
         }

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::Request;
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::middleware;
 use axum::routing::{get, post};
 use service_kit::http::{Readiness, require_token, standard_routes};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -26,7 +23,6 @@ pub fn routes(app: &Arc<App>, readiness: Readiness) -> Router {
         .with_state(app.clone())
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
         .merge(app.guard.login_routes())
-        .layer(middleware::from_fn_with_state(app.clone(), count_refusals))
         .merge(standard_routes(readiness, app.metrics.registry()))
 }
 
@@ -107,18 +103,4 @@ fn describe(document: OpenApi) -> OpenApi {
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", token);
     document
-}
-
-/// Bad input is counted.
-async fn count_refusals(
-    State(app): State<Arc<App>>,
-    request: Request<axum::body::Body>,
-    next: Next,
-) -> Response {
-    let response = next.run(request).await;
-    let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
-        app.metrics.request_refused(status.as_u16());
-    }
-    response
 }

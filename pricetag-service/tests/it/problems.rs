@@ -69,7 +69,8 @@ async fn bad_prices_and_limits_are_explained() {
     );
     let words = shop.problem(Method::GET, "/api/v1/tags?limit=x", None).await;
     assert!(words.starts_with("400 urn:problem:bad-query"));
-    assert_eq!(shop.metric("pricetag_requests_refused_total{status=\"422\"}").await, 3);
+    let refused = "pricetag_http_refused_total{status=\"422\",kind=\"bad-price\"}";
+    assert_eq!(shop.metric(refused).await, 2);
     assert_eq!(shop.get("/api/v1/changes").await["items"], json!([]));
     shop.stop().await;
 }

@@ -96,7 +96,15 @@ async fn service(refuses: &'static str) -> (Client, Service, Lifecycle) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let lifecycle = Lifecycle::new();
-    lifecycle.spawn("service", service_kit::http::serve(listener, router, lifecycle.stopping()));
+    lifecycle.spawn(
+        "service",
+        service_kit::http::serve(
+            listener,
+            router,
+            service_kit::metrics::Metrics::new("service"),
+            lifecycle.stopping(),
+        ),
+    );
     (Client::new(&url, Secret::new("t")).unwrap(), service, lifecycle)
 }
 

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use service_kit::config::Secret;
 use service_kit::http::serve;
+use service_kit::metrics::Metrics;
 use service_kit::problem::Problem;
 use wire::Timestamp;
 use wire::till::{TillEntry, TillFeed};
@@ -95,7 +96,7 @@ impl Shop {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let lifecycle = Lifecycle::new();
-        lifecycle.spawn("feed", serve(listener, router, lifecycle.stopping()));
+        lifecycle.spawn("feed", serve(listener, router, Metrics::new("feed"), lifecycle.stopping()));
         Shop { feed, api: Client::new(&url, Secret::new("t")).unwrap(), lifecycle }
     }
 
