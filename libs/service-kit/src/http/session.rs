@@ -1,6 +1,6 @@
 //! ● Sessions of signed-in browsers: random keys with an end, in memory. A restart signs everybody out.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wire::Timestamp;
@@ -13,7 +13,7 @@ pub const SESSIONS_MAX: usize = 1000;
 /// Which sessions there are.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    ends: HashMap<String, Timestamp>,
+    ends: BTreeMap<String, Timestamp>,
 }
 
 impl Sessions {
