@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::web::{assets, calls, devices, events, pages, users};
+use crate::web::{assets, calls, devices, events, openapi, pages, users};
 
 /// The router of this program.
 pub fn routes(app: Arc<App>, guard: &Guard, readiness: Readiness, metrics: Metrics) -> Router {
@@ -43,11 +43,10 @@ pub fn routes(app: Arc<App>, guard: &Guard, readiness: Readiness, metrics: Metri
         .route("/static/app.css", get(assets::css))
         .route("/static/app.js", get(assets::js));
 
-    let (api, mut description) = phones.merge(operators).merge(readers).split_for_parts();
-    "rtc-manager".clone_into(&mut description.info.title);
-    let openapi = get(|| async move { axum::Json(description) });
+    let (api, description) = phones.merge(operators).merge(readers).split_for_parts();
+    let description = openapi::complete(description);
     api.merge(pages)
-        .route("/openapi.json", openapi)
+        .route("/openapi.json", get(|| async move { axum::Json(description) }))
         .with_state(app)
         .merge(guard.login_routes())
         .merge(standard_routes(readiness, metrics))

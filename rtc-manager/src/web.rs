@@ -10,6 +10,10 @@ pub mod devices;
 pub mod diagram;
 /// News as server-sent events.
 pub mod events;
+/// Queries and bodies, parsed.
+pub mod extract;
+/// The description of the API.
+pub mod openapi;
 /// HTML pages.
 pub mod pages;
 /// How times and states are put for people.

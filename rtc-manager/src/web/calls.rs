@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
@@ -11,23 +11,53 @@ use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use wire::call::CallId;
 
-use super::{ROWS, ROWS_MAX};
+use super::extract::{Limit, NoBody, NoQuery, Queried};
 use crate::app::{App, parse_user, stopping, unreadable};
 use crate::desk::CallEnd;
 use crate::store::records::{BranchRow, CallFilter, CallRow, RecordRow, StepRow};
 
-const STATES: [&str; 6] = ["", "live", "inviting", "alerting", "active", "ended"];
+/// Which calls: those that are not over, or those of one phase.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Not over.
+    Live,
+    /// No phone rings yet.
+    Inviting,
+    /// A phone rings.
+    Alerting,
+    /// Answered.
+    Active,
+    /// Over.
+    Ended,
+}
+
+impl Standing {
+    fn name(self) -> &'static str {
+        match self {
+            Standing::Live => "live",
+            Standing::Inviting => "inviting",
+            Standing::Alerting => "alerting",
+            Standing::Active => "active",
+            Standing::Ended => "ended",
+        }
+    }
+}
 
 /// Which calls to list.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// `live`, `inviting`, `alerting`, `active` or `ended`.
-    #[serde(default)]
-    state: String,
+    /// Where they stand; all unless told.
+    #[param(inline)]
+    state: Option<Standing>,
     /// A user on either side.
     user: Option<String>,
-    /// At most so many, 100 unless told, 1000 at most.
-    limit: Option<u32>,
+    /// At most so many.
+    #[serde(default)]
+    #[param(value_type = u32, minimum = 1, maximum = 1000, default = 100, required = false)]
+    limit: Limit,
 }
 
 /// A call with its phones and its timeline.
@@ -49,31 +79,30 @@ pub fn parse_call(text: &str) -> Result<CallId, Problem> {
 
 /// Calls, the newest first.
 #[utoipa::path(get, path = "/api/v1/calls", params(ListQuery), responses(
-    (status = 200, body = Vec<CallRow>), (status = 400, description = "no such state")
+    (status = 200, body = Vec<CallRow>),
+    (status = 400, description = "a query that is not known, no such state, no user, or a limit out of range")
 ))]
 pub async fn list(
     State(app): State<Arc<App>>,
-    Query(query): Query<ListQuery>,
+    Queried(query): Queried<ListQuery>,
 ) -> Result<Json<Vec<CallRow>>, Problem> {
-    if !STATES.contains(&query.state.as_str()) {
-        let detail = format!("`state` is one of {}", STATES[1..].join(", "));
-        return Err(Problem::bad_request("bad-state", detail));
-    }
     let user = query.user.map(|user| parse_user(&user)).transpose()?;
     let filter = CallFilter {
-        state: query.state,
+        state: query.state.map(Standing::name).unwrap_or_default().to_owned(),
         user: user.map(String::from).unwrap_or_default(),
         call: String::new(),
-        limit: query.limit.unwrap_or(ROWS).min(ROWS_MAX),
+        limit: query.limit.rows(),
     };
     app.store.list_calls(&filter).await.map(Json).map_err(|e| unreadable(&e))
 }
 
 /// One call with its phones and its timeline.
 #[utoipa::path(get, path = "/api/v1/calls/{call}", params(("call" = String, Path)), responses(
-    (status = 200, body = CallDetail), (status = 404, description = "no such call")
+    (status = 200, body = CallDetail), (status = 400, description = "no name of a call, or a query"),
+    (status = 404, description = "no such call")
 ))]
 pub async fn show(
+    _: NoQuery,
     State(app): State<Arc<App>>,
     Path(call): Path<String>,
 ) -> Result<Json<CallDetail>, Problem> {
@@ -84,7 +113,10 @@ pub async fn show(
 pub async fn find(app: &App, id: &CallId) -> Result<CallDetail, Problem> {
     let failed = |e| unreadable(&e);
     let Some(call) = app.store.find_call(id).await.map_err(failed)? else {
-        return Err(Problem::not_found("call-not-found", format!("there is no call `{id}`")));
+        return Err(Problem::not_found(
+            "call-not-found",
+            format!("there is no call `{id}`; GET /api/v1/calls lists those there are"),
+        ));
     };
     let branches = app.store.list_branches(id).await.map_err(failed)?;
     let timeline = app.store.list_steps(id).await.map_err(failed)?;
@@ -94,12 +126,16 @@ pub async fn find(app: &App, id: &CallId) -> Result<CallDetail, Problem> {
 /// Ends a call, as an operator. Ending a call that is over changes nothing.
 #[utoipa::path(post, path = "/api/v1/calls/{call}/end", params(("call" = String, Path)), responses(
     (status = 200, body = CallDetail), (status = 303, description = "to its page, for a browser"),
-    (status = 401, description = "no token"), (status = 404, description = "no such call")
-))]
+    (status = 400, description = "no name of a call, a query, or a body"),
+    (status = 401, description = "no token"), (status = 404, description = "no such call"),
+    (status = 413, description = "a large body"), (status = 503, description = "the program is stopping")
+), security(("token" = [])))]
 pub async fn end(
+    _: NoQuery,
     State(app): State<Arc<App>>,
     Path(call): Path<String>,
     headers: HeaderMap,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let id = parse_call(&call)?;
     match app.desk.end_call(id.clone()).await.map_err(stopping)? {
@@ -116,21 +152,27 @@ pub async fn end(
 
 /// Which records to list.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct RecordQuery {
     /// A user on either side.
     user: Option<String>,
-    /// At most so many, 100 unless told, 1000 at most.
-    limit: Option<u32>,
+    /// At most so many.
+    #[serde(default)]
+    #[param(value_type = u32, minimum = 1, maximum = 1000, default = 100, required = false)]
+    limit: Limit,
 }
 
 /// Call detail records, the newest first.
-#[utoipa::path(get, path = "/api/v1/cdrs", params(RecordQuery), responses((status = 200, body = Vec<RecordRow>)))]
+#[utoipa::path(get, path = "/api/v1/cdrs", params(RecordQuery), responses(
+    (status = 200, body = Vec<RecordRow>),
+    (status = 400, description = "a query that is not known, no user, or a limit out of range")
+))]
 pub async fn records(
     State(app): State<Arc<App>>,
-    Query(query): Query<RecordQuery>,
+    Queried(query): Queried<RecordQuery>,
 ) -> Result<Json<Vec<RecordRow>>, Problem> {
     let user = query.user.map(|user| parse_user(&user)).transpose()?;
     let user = user.as_ref().map_or("", |user| user.as_str());
-    let limit = query.limit.unwrap_or(ROWS).min(ROWS_MAX);
-    app.store.list_records(user, limit).await.map(Json).map_err(|e| unreadable(&e))
+    app.store.list_records(user, query.limit.rows()).await.map(Json).map_err(|e| unreadable(&e))
 }

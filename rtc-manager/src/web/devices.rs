@@ -3,27 +3,29 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use service_kit::problem::Problem;
 use subtle::ConstantTimeEq;
 use utoipa::{IntoParams, ToSchema};
-use wire::registration::{INSTALLATION_CHARS_MAX, RegisterDevice, RegisteredDevice};
+use wire::call::UserId;
+use wire::registration::{INSTALLATION_CHARS_MAX, RegisteredDevice};
 
+use super::extract::{Body, NoQuery, Queried};
 use super::{ROWS_MAX, users};
 use crate::app::{App, parse_user, stopping, unreadable};
 use crate::metrics::Registration;
 use crate::store::people::DeviceRow;
 use crate::switchboard::directory::NotEnrolled;
 
-/// What a phone sends; the same as `wire::registration::RegisterDevice`, for the description.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the JSON of another crate's type")]
-struct Register {
+/// What a phone sends: `wire::registration::RegisterDevice` and nothing else.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
     /// Whose phone.
-    user: String,
+    #[schema(value_type = String)]
+    user: UserId,
     /// Proof that it is.
     user_secret: String,
     /// Made once per installation of the application; 1 to 64 characters.
@@ -49,14 +51,20 @@ struct Registered {
 /// Registers a phone. The same installation always gets the same client ID.
 #[utoipa::path(post, path = "/api/v1/devices", request_body = Register, responses(
     (status = 200, body = Registered), (status = 400, description = "not such a request"),
-    (status = 401, description = "wrong user or secret"), (status = 409, description = "too many phones"),
-    (status = 422, description = "a value is out of range")
+    (status = 401, description = "wrong user or secret"), (status = 404, description = "the user is gone"),
+    (status = 409, description = "too many phones"), (status = 413, description = "too large"),
+    (status = 415, description = "not JSON"), (status = 422, description = "a value is out of range"),
+    (status = 503, description = "the program is stopping")
 ))]
 pub async fn register(
     State(app): State<Arc<App>>,
-    request: Result<Json<RegisterDevice>, JsonRejection>,
+    query: Result<NoQuery, Problem>,
+    request: Result<Body<Register>, Problem>,
 ) -> Result<Json<RegisteredDevice>, Problem> {
-    let outcome = register_counted(&app, request).await;
+    let outcome = match query.and(request) {
+        Ok(Body(request)) => register_counted(&app, request).await,
+        Err(problem) => Err(problem),
+    };
     app.meters.registered(match &outcome {
         Ok(_) => Registration::Accepted,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Registration::WrongSecret,
@@ -65,11 +73,7 @@ pub async fn register(
     outcome
 }
 
-async fn register_counted(
-    app: &App,
-    request: Result<Json<RegisterDevice>, JsonRejection>,
-) -> Result<Json<RegisteredDevice>, Problem> {
-    let Json(request) = request.map_err(|e| Problem::bad_request("bad-registration", e.body_text()))?;
+async fn register_counted(app: &App, request: Register) -> Result<Json<RegisteredDevice>, Problem> {
     let chars = request.installation.chars().count();
     if !(1..=INSTALLATION_CHARS_MAX).contains(&chars) {
         let detail =
@@ -83,7 +87,7 @@ async fn register_counted(
 }
 
 /// The same answer, after the same work, whether the user or the secret is wrong.
-async fn prove(app: &App, request: &RegisterDevice) -> Result<(), Problem> {
+async fn prove(app: &App, request: &Register) -> Result<(), Problem> {
     let kept = app.store.find_secret(&request.user).await.map_err(|e| unreadable(&e))?;
     let shown = users::secret_hash(&request.user_secret);
     let expected = kept.unwrap_or_else(|| "0".repeat(shown.len()));
@@ -109,16 +113,20 @@ fn not_enrolled(why: NotEnrolled) -> Problem {
 
 /// Which phones to list.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Phones of this user only.
     user: Option<String>,
 }
 
 /// Phones by name.
-#[utoipa::path(get, path = "/api/v1/devices", params(ListQuery), responses((status = 200, body = Vec<DeviceRow>)))]
+#[utoipa::path(get, path = "/api/v1/devices", params(ListQuery), responses(
+    (status = 200, body = Vec<DeviceRow>), (status = 400, description = "a query that is not known, or no user")
+))]
 pub async fn list(
     State(app): State<Arc<App>>,
-    Query(query): Query<ListQuery>,
+    Queried(query): Queried<ListQuery>,
 ) -> Result<Json<Vec<DeviceRow>>, Problem> {
     let user = query.user.map(|user| parse_user(&user)).transpose()?;
     let user = user.as_ref().map_or("", |user| user.as_str());

@@ -11,14 +11,17 @@ use futures_util::stream::{self, Stream};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::extract::NoQuery;
 use crate::app::App;
 use crate::desk::News;
 
 /// What changes from here on.
 #[utoipa::path(get, path = "/api/v1/events", responses(
-    (status = 200, content_type = "text/event-stream", description = "events `call`, `device`, `user`, `missed`")
+    (status = 200, content_type = "text/event-stream", description = "events `call`, `device`, `user`, `missed`"),
+    (status = 400, description = "there is no query")
 ))]
 pub async fn listen(
+    _: NoQuery,
     State(app): State<Arc<App>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
     Sse::new(stream::unfold(app.desk.listen(), next)).keep_alive(KeepAlive::default())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service_kit::problem::Problem;
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ROWS_MAX;
+use super::extract::{NoBody, NoQuery, Queried};
 use crate::app::{App, parse_user, stopping, unreadable};
 use crate::desk::{IfKnown, UserPut};
 use crate::store::people::UserRow;
@@ -19,6 +20,8 @@ use crate::switchboard::directory::USER_CHARS_MAX;
 
 /// What to do with a known user.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct PutQuery {
     /// Give a known user a new secret; the old one is void.
     #[serde(default)]
@@ -44,13 +47,17 @@ pub fn secret_hash(secret: &str) -> String {
 #[utoipa::path(put, path = "/api/v1/users/{user}", params(("user" = String, Path), PutQuery), responses(
     (status = 201, body = UserAnswer, description = "added, with its secret"),
     (status = 200, body = UserAnswer, description = "known; with its secret if it was rotated"),
+    (status = 400, description = "no name of a user, a query that is not known, or a body"),
     (status = 401, description = "no token"), (status = 409, description = "too many users"),
-    (status = 422, description = "the name leaves no room for the numbers of phones")
-))]
+    (status = 413, description = "a large body"),
+    (status = 422, description = "the name leaves no room for the numbers of phones"),
+    (status = 503, description = "the program is stopping")
+), security(("token" = [])))]
 pub async fn put(
     State(app): State<Arc<App>>,
     Path(user): Path<String>,
-    Query(query): Query<PutQuery>,
+    Queried(query): Queried<PutQuery>,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<UserAnswer>), Problem> {
     let user = parse_user(&user)?;
     if user.as_str().len() > USER_CHARS_MAX {
@@ -70,7 +77,9 @@ pub async fn put(
 }
 
 /// Users by name.
-#[utoipa::path(get, path = "/api/v1/users", responses((status = 200, body = Vec<UserRow>)))]
-pub async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<UserRow>>, Problem> {
+#[utoipa::path(get, path = "/api/v1/users", responses(
+    (status = 200, body = Vec<UserRow>), (status = 400, description = "there is no query")
+))]
+pub async fn list(_: NoQuery, State(app): State<Arc<App>>) -> Result<Json<Vec<UserRow>>, Problem> {
     app.store.list_users(ROWS_MAX).await.map(Json).map_err(|e| unreadable(&e))
 }

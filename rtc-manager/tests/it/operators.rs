@@ -32,11 +32,61 @@ async fn a_bad_question_is_answered_with_what_is_allowed() {
     let detail = |(status, problem): (u16, serde_json::Value)| {
         format!("{status} {}", problem["detail"].as_str().unwrap_or("?"))
     };
-    insta::assert_snapshot!(detail(app.get("/api/v1/calls?state=dancing").await), @"400 `state` is one of live, inviting, alerting, active, ended");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls?state=dancing").await), @"400 Failed to deserialize query string: state: unknown variant `dancing`, expected one of `live`, `inviting`, `alerting`, `active`, `ended`");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls?state=").await), @"400 Failed to deserialize query string: state: unknown variant ``, expected one of `live`, `inviting`, `alerting`, `active`, `ended`");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls?phase=bogus").await), @"400 Failed to deserialize query string: phase: unknown field `phase`, expected one of `state`, `user`, `limit`");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls?limit=0").await), @"400 Failed to deserialize query string: limit: `0` is no number from 1 to 1000");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls?limit=1001").await), @"400 Failed to deserialize query string: limit: `1001` is no number from 1 to 1000");
+    insta::assert_snapshot!(detail(app.get("/api/v1/cdrs?limit=many").await), @"400 Failed to deserialize query string: limit: `many` is no number from 1 to 1000");
+    insta::assert_snapshot!(detail(app.get("/api/v1/cdrs?caller=alice").await), @"400 Failed to deserialize query string: caller: unknown field `caller`, expected `user` or `limit`");
+    insta::assert_snapshot!(detail(app.get("/api/v1/devices?user=alice&user=bob").await), @"400 Failed to deserialize query string: duplicate field `user`");
+    insta::assert_snapshot!(detail(app.get("/api/v1/users?user=alice").await), @"400 this path takes no query, so `user=alice` means nothing");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls/none?full=1").await), @"400 this path takes no query, so `full=1` means nothing");
+    insta::assert_snapshot!(detail(app.get("/api/v1/events?call=none").await), @"400 this path takes no query, so `call=none` means nothing");
+    assert_eq!(app.get("/api/v1/calls?limit=1000&state=live&user=alice").await.0, 200);
+    insta::assert_snapshot!(detail(app.put_user("dora?rotated=true").await), @"400 Failed to deserialize query string: rotated: unknown field `rotated`, expected `rotate`");
+    insta::assert_snapshot!(detail(app.put_user("dora?rotate=yes").await), @"400 Failed to deserialize query string: rotate: provided string was not `true` or `false`");
+    let chosen =
+        app.client.put(app.url("/api/v1/users/dora")).bearer_auth(TOKEN).body(r#"{"secret":"mine"}"#);
+    insta::assert_snapshot!(detail(app.send(chosen).await), @"400 this operation takes no body, and 17 octets came");
+    assert_eq!(app.get("/api/v1/users").await.1.as_array().unwrap().len(), 3);
     insta::assert_snapshot!(detail(app.get("/api/v1/calls?user=a%20b").await), @"400 `a b` is not 1 to 64 of 0-9 A-Z a-z _ -");
     insta::assert_snapshot!(detail(app.get("/api/v1/calls/a%20b").await), @"400 `a b` is not 1 to 64 of 0-9 A-Z a-z _ -");
-    insta::assert_snapshot!(detail(app.get("/api/v1/calls/none").await), @"404 there is no call `none`");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls/none").await), @"404 there is no call `none`; GET /api/v1/calls lists those there are");
     insta::assert_snapshot!(detail(app.get("/nowhere").await), @"404 see /openapi.json for what there is");
+    app.stop().await;
+}
+
+/// Which errors each operation tells of, and that each of them is a problem.
+#[tokio::test]
+async fn the_description_lists_every_error_answer() {
+    let app = TestApp::new(&[]).await;
+    let (_, api) = app.get("/openapi.json").await;
+    let mut lines = Vec::new();
+    for (path, operations) in api["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let answers = operation["responses"].as_object().unwrap();
+            let errors: Vec<&str> =
+                answers.keys().map(String::as_str).filter(|code| *code >= "400").collect();
+            for code in &errors {
+                let schema = &answers[*code]["content"]["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {code}");
+            }
+            lines.push(format!("{method} {path}: {}", errors.join(" ")));
+        }
+    }
+    assert!(api["components"]["schemas"]["Problem"]["properties"]["detail"].is_object());
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    get /api/v1/calls: 400 500
+    get /api/v1/calls/{call}: 400 404 500
+    post /api/v1/calls/{call}/end: 400 401 404 413 500 503
+    get /api/v1/cdrs: 400 500
+    get /api/v1/devices: 400 500
+    post /api/v1/devices: 400 401 404 409 413 415 422 500 503
+    get /api/v1/events: 400 500
+    get /api/v1/users: 400 500
+    put /api/v1/users/{user}: 400 401 409 413 422 500 503
+    ");
     app.stop().await;
 }
 

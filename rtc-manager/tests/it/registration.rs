@@ -63,7 +63,14 @@ async fn a_bad_registration_is_refused_and_counted() {
     insta::assert_snapshot!(kind(app.register("nobody", secret, "i").await), @"401 urn:problem:wrong-secret: no such user, or not its secret");
     insta::assert_snapshot!(kind(app.register("alice", secret, "").await), @"422 urn:problem:bad-installation: `installation` has 0 characters, 1 to 64 are allowed");
     insta::assert_snapshot!(kind(app.register("alice", secret, &"x".repeat(65)).await), @"422 urn:problem:bad-installation: `installation` has 65 characters, 1 to 64 are allowed");
-    insta::assert_snapshot!(kind(app.register("a b", secret, "i").await), @"400 urn:problem:bad-registration: Failed to deserialize the JSON body into the target type: user: `a b` is not 1 to 64 of 0-9 A-Z a-z _ - at line 1 column 32");
+    insta::assert_snapshot!(kind(app.register("a b", secret, "i").await), @"400 urn:problem:bad-body: Failed to deserialize the JSON body into the target type: user: `a b` is not 1 to 64 of 0-9 A-Z a-z _ - at line 1 column 32");
+    let more = json!({"user": "alice", "user_secret": secret, "installation": "i", "device": "alice-7"});
+    let more = app.client.post(app.url("/api/v1/devices")).json(&more);
+    insta::assert_snapshot!(kind(app.send(more).await), @"400 urn:problem:bad-body: Failed to deserialize the JSON body into the target type: device: unknown field `device`, expected one of `user`, `user_secret`, `installation` at line 1 column 9");
+    let plain = app.client.post(app.url("/api/v1/devices")).body("alice");
+    insta::assert_snapshot!(kind(app.send(plain).await), @"415 urn:problem:bad-body: Expected request with `Content-Type: application/json`");
+    let queried = app.client.post(app.url("/api/v1/devices?user=alice"));
+    insta::assert_snapshot!(kind(app.send(queried).await), @"400 urn:problem:bad-query: this path takes no query, so `user=alice` means nothing");
     assert_eq!(app.register("alice", secret, "first").await.0, 200);
     insta::assert_snapshot!(kind(app.register("alice", secret, "second").await), @"409 urn:problem:too-many-devices: the user has as many phones as --devices-per-user-max allows");
     insta::assert_snapshot!(kind(app.put_user(&"u".repeat(35)).await), @"422 urn:problem:user-name-too-long: a user who has phones has at most 34 characters");
@@ -73,7 +80,7 @@ async fn a_bad_registration_is_refused_and_counted() {
     let unsigned = app.client.put(app.url("/api/v1/users/mallory"));
     insta::assert_snapshot!(kind(app.send(unsigned).await), @"401 urn:problem:token-required: send `Authorization: Bearer <api token>`, or sign in at /login");
     assert_eq!(app.metric("rtc_manager_registrations_total{kind=\"wrong_secret\"}").await, "2");
-    assert_eq!(app.metric("rtc_manager_registrations_total{kind=\"refused\"}").await, "4");
+    assert_eq!(app.metric("rtc_manager_registrations_total{kind=\"refused\"}").await, "7");
     assert_eq!(app.get("/api/v1/devices").await.1.as_array().unwrap().len(), 1);
     app.stop().await;
 }
