@@ -1,5 +1,7 @@
 //! What handlers share.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use service_kit::clock::Clock;
 use service_kit::config::{Secret, signature_username};
 use service_kit::problem::Problem;
@@ -10,6 +12,7 @@ use wire::registration::RegisteredDevice;
 use wire::{DeviceId, InstanceId};
 
 use crate::desk::{Desk, Gone};
+use crate::lockout::Lockout;
 use crate::metrics::Meters;
 use crate::store::{Store, StoreError};
 
@@ -24,8 +27,17 @@ pub struct App {
     pub clock: Clock,
     /// What is counted.
     pub meters: Meters,
+    /// Who failed to register; gone after a restart.
+    pub lockout: Arc<Mutex<Lockout>>,
     /// How phones are let in.
     pub phones: PhoneAccess,
+}
+
+impl App {
+    /// Who failed to register. Not to be held while waiting.
+    pub fn lockout(&self) -> MutexGuard<'_, Lockout> {
+        self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How phones are let in: what their passwords are computed with, and where they connect.

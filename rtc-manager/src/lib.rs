@@ -22,6 +22,8 @@ pub mod exchange;
 pub mod hear;
 /// The line to the broker.
 pub mod line;
+/// Lock-out after wrong secrets at registration.
+pub mod lockout;
 /// What is counted.
 pub mod metrics;
 /// The timers and limits of calls.
@@ -148,6 +150,7 @@ impl Parts {
             desk,
             clock: self.clock,
             meters: self.meters,
+            lockout: Arc::default(),
             phones: PhoneAccess {
                 access_key: self.config.phones.access_key,
                 access_secret: self.config.phones.access_secret,

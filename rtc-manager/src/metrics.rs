@@ -29,6 +29,7 @@ pub struct Meters {
     strays: Counter,
     unsent: Counter,
     registrations: Family<Label, Counter>,
+    lockouts_forgotten: Counter,
 }
 
 /// What became of a registration.
@@ -38,6 +39,8 @@ pub enum Registration {
     Accepted,
     /// The secret is wrong, or there is no such user.
     WrongSecret,
+    /// Too many wrong secrets came before; nothing was judged.
+    LockedOut,
     /// Anything else.
     Refused,
 }
@@ -55,6 +58,7 @@ impl Meters {
             strays: Counter::default(),
             unsent: Counter::default(),
             registrations: Family::default(),
+            lockouts_forgotten: Counter::default(),
         };
         metrics.register(|registry| meters.register(registry));
         meters
@@ -74,6 +78,8 @@ impl Meters {
         let help = "Messages to phones that were dropped because the broker was away; told again after";
         registry.register("messages_unsent", help, self.unsent.clone());
         registry.register("registrations", "Registrations of phones, by outcome", self.registrations.clone());
+        let help = "Pairs of address and user whose wrong secrets were forgotten because the table was full";
+        registry.register("lockouts_forgotten", help, self.lockouts_forgotten.clone());
     }
 
     /// A call ended.
@@ -124,11 +130,17 @@ impl Meters {
         self.unsent.inc();
     }
 
+    /// A pair was forgotten to make room.
+    pub fn lockout_forgotten(&self) {
+        self.lockouts_forgotten.inc();
+    }
+
     /// A phone asked to be registered.
     pub fn registered(&self, outcome: Registration) {
         let kind = match outcome {
             Registration::Accepted => "accepted",
             Registration::WrongSecret => "wrong_secret",
+            Registration::LockedOut => "locked_out",
             Registration::Refused => "refused",
         };
         self.registrations.get_or_create(&Label { kind }).inc();

@@ -82,7 +82,7 @@ async fn the_description_lists_every_error_answer() {
     post /api/v1/calls/{call}/end: 400 401 404 413 500 503
     get /api/v1/cdrs: 400 500
     get /api/v1/devices: 400 500
-    post /api/v1/devices: 400 401 404 409 413 415 422 500 503
+    post /api/v1/devices: 400 401 404 409 413 415 422 429 500 503
     get /api/v1/events: 400 500
     get /api/v1/users: 400 500
     put /api/v1/users/{user}: 400 401 409 413 422 500 503

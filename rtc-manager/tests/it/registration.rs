@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::app::TestApp;
@@ -82,5 +84,41 @@ async fn a_bad_registration_is_refused_and_counted() {
     assert_eq!(app.metric("rtc_manager_registrations_total{kind=\"wrong_secret\"}").await, "2");
     assert_eq!(app.metric("rtc_manager_registrations_total{kind=\"refused\"}").await, "7");
     assert_eq!(app.get("/api/v1/devices").await.1.as_array().unwrap().len(), 1);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn ten_wrong_secrets_lock_out_the_address_and_the_user_together() {
+    let mut app = TestApp::new(&[]).await;
+    app.connect().await;
+    let secret_of = |(_, user): (u16, serde_json::Value)| user["secret"].as_str().unwrap().to_owned();
+    let alice = secret_of(app.put_user("alice").await);
+    let bob = secret_of(app.put_user("bob").await);
+    for _ in 0..9 {
+        assert_eq!(app.register("alice", "guess", "i").await.0, 401);
+    }
+    assert_eq!(app.register("alice", &alice, "i").await.0, 200);
+    for _ in 0..10 {
+        assert_eq!(app.register("alice", "guess", "i").await.0, 401);
+        app.clock.advance(Duration::from_secs(1));
+    }
+    let body = json!({"user": "alice", "user_secret": alice, "installation": "i"});
+    let locked = app.client.post(app.url("/api/v1/devices")).json(&body).send().await.unwrap();
+    assert_eq!((locked.status().as_u16(), &locked.headers()["retry-after"]), (429, &"590".parse().unwrap()));
+    assert_eq!(locked.headers()["content-type"], "application/problem+json");
+    let problem: serde_json::Value = locked.json().await.unwrap();
+    insta::assert_snapshot!(problem, @r#"{"detail":"10 wrong secrets within 10 minutes came for this user from this address; try again in 590 seconds","status":429,"title":"locked out","type":"urn:problem:locked-out"}"#);
+    assert_eq!(app.register("alice", "guess", "i").await.0, 429);
+    assert_eq!(app.register("bob", &bob, "i").await.0, 200);
+
+    let metric =
+        async |kind: &str| app.metric(&format!("rtc_manager_registrations_total{{kind=\"{kind}\"}}")).await;
+    assert_eq!(metric("wrong_secret").await, "19");
+    assert_eq!(metric("locked_out").await, "2");
+    assert_eq!(app.metric("rtc_manager_lockouts_forgotten_total").await, "0");
+    app.clock.advance(Duration::from_secs(589));
+    assert_eq!(app.register("alice", &alice, "i").await.0, 429);
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(app.register("alice", &alice, "i").await.0, 200);
     app.stop().await;
 }
