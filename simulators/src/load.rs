@@ -9,6 +9,8 @@
 
 /// CPU time of a process.
 pub mod cpu;
+/// Why nothing is measured.
+pub mod fault;
 /// Pairs of a publisher and a receiver.
 pub mod pairs;
 /// A client that speaks octets as fast as it can.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "mistakes are told to the person at the terminal")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,14 +11,13 @@ use service_kit::clock::Clock;
 use service_kit::config::LogArgs;
 use service_kit::lifecycle::Lifecycle;
 use service_kit::telemetry;
-use simulators::demo::cable::Cable;
 use simulators::demo::check::{self, Deployment};
+use simulators::demo::folder::FolderLock;
 use simulators::demo::launch::{run_program, start_tasks};
 use simulators::demo::options::{Options, Ports, Program};
 use simulators::demo::plan::Plan;
 use simulators::demo::screen::Screen;
-use simulators::demo::secrets::Secrets;
-use simulators::demo::stage::Stage;
+use simulators::demo::stage::{Ground, Stage};
 use simulators::demo::{story, traffic};
 use simulators::phone_fleet::{self, traffic::Traffic};
 
@@ -54,33 +54,50 @@ async fn serve(options: Options) -> anyhow::Result<bool> {
 
 async fn run_story(options: Options, lifecycle: Lifecycle) -> anyhow::Result<bool> {
     let screen = Screen::begin();
+    let _folder = FolderLock::take(&options.data_dir)?;
     let mut ports = options.ports;
     ports.settle().map_err(anyhow::Error::msg)?;
-    let (plan, secrets, cable) = prepare(&options, ports, options.data_dir.clone(), &lifecycle).await?;
-    start_tasks(&plan, &lifecycle).await?;
-    let login = format!("{}/login?token={}", plan.prices_url(), secrets.api_token().reveal());
-    let stage = Arc::new(Stage::set(&options, plan, &secrets, cable, &lifecycle).await?);
+    let kept = options.data_dir.display().to_string();
+    screen.line(&format!("the programs start; what they keep is in {kept}"));
+    let ground = prepare(&options, ports, options.data_dir.clone(), &lifecycle).await?;
+    start_tasks(&ground.plan, &lifecycle).await?;
+    let token = ground.secrets.api_token();
+    let sign_in = format!("{}/login#token={}&next=/", ground.plan.prices_url(), token.reveal());
+    let stage = Arc::new(Stage::set(&options, ground, screen, &lifecycle).await?);
     let stopping = lifecycle.stopping();
-    let Some(well) = stopping.run_until_cancelled(story::tell(&stage, screen, &login)).await else {
+    let Some(well) = stopping.run_until_cancelled(story::tell(&stage, &sign_in)).await else {
         lifecycle.drain().await?;
         return Ok(true);
     };
-    if options.once {
-        lifecycle.stop();
-    } else {
+    if !well {
         screen.plain(&format!(
-            "calls: {}   prices: {}   Ctrl-C stops",
-            stage.plan.calls_url(),
+            "what waits is at {}/changes; a new --data-dir begins anew",
             stage.plan.prices_url()
         ));
-        let calls = Traffic { seed: options.seed, ..Traffic::default() };
-        let calling =
-            phone_fleet::traffic::run(stage.phones.fleet().clone(), calls, Clock::system(), stopping.clone());
-        lifecycle.spawn("calls", calling);
-        lifecycle.spawn("prices", traffic::run(stage, screen, options.seed, stopping));
     }
+    if options.once {
+        lifecycle.stop();
+        lifecycle.drain().await?;
+        let outcome = if well { "every act went well" } else { "not every act went well" };
+        screen.line(&format!("done: {outcome}; the programs have stopped, what they kept is in {kept}"));
+        return Ok(well);
+    }
+    go_on(stage, &options, &lifecycle);
     lifecycle.drain().await?;
     Ok(well)
+}
+
+/// Random traffic until somebody stops it.
+fn go_on(stage: Arc<Stage>, options: &Options, lifecycle: &Lifecycle) {
+    let (screen, stopping) = (stage.screen, lifecycle.stopping());
+    let prices = stage.plan.prices_url();
+    screen.line(&format!("your turn: change a price at {prices}/products/coffee"));
+    screen.plain(&format!("calls: {}   prices: {prices}   Ctrl-C stops", stage.plan.calls_url()));
+    let calls = Traffic { seed: options.seed, ..Traffic::default() };
+    let calling =
+        phone_fleet::traffic::run(stage.phones.fleet().clone(), calls, Clock::system(), stopping.clone());
+    lifecycle.spawn("calls", calling);
+    lifecycle.spawn("prices", traffic::run(stage, screen, options.seed, stopping));
 }
 
 async fn run_check(options: Options, lifecycle: Lifecycle) -> anyhow::Result<bool> {
@@ -88,12 +105,12 @@ async fn run_check(options: Options, lifecycle: Lifecycle) -> anyhow::Result<boo
     let dir = std::env::temp_dir().join(format!("demo-check-{}", service_kit::random::new_id()));
     let mut ports = Ports::free();
     ports.settle().map_err(anyhow::Error::msg)?;
-    let (plan, secrets, cable) = prepare(&options, ports, dir.clone(), &lifecycle).await?;
-    let mut deployment = Deployment::start(&plan, &lifecycle).await?;
-    let stage = Stage::set(&options, plan, &secrets, cable, &lifecycle).await?;
+    let ground = prepare(&options, ports, dir.clone(), &lifecycle).await?;
+    let mut deployment = Deployment::start(&ground.plan, &lifecycle).await?;
+    let token = ground.secrets.api_token();
+    let stage = Stage::set(&options, ground, screen, &lifecycle).await?;
     let stopping = lifecycle.stopping();
-    let token = secrets.api_token();
-    let checking = check::run(&stage, &mut deployment, token.reveal(), screen);
+    let checking = check::run(&stage, &mut deployment, token.reveal());
     let well = stopping.run_until_cancelled(checking).await.unwrap_or(false);
     lifecycle.stop();
     lifecycle.drain().await?;
@@ -109,13 +126,9 @@ async fn run_check(options: Options, lifecycle: Lifecycle) -> anyhow::Result<boo
 async fn prepare(
     options: &Options,
     ports: Ports,
-    dir: std::path::PathBuf,
+    dir: PathBuf,
     lifecycle: &Lifecycle,
-) -> anyhow::Result<(Plan, Secrets, Cable)> {
-    let secrets = Secrets::load_or_make(&dir)?;
-    secrets.write_files(&dir)?;
-    let mut plan = Plan { dir, ports, north_uplink: String::new(), log: options.log.clone() };
-    let cable = Cable::lay(plan.mqtt(), lifecycle).await?;
-    plan.north_uplink = cable.address().to_string();
-    Ok((plan, secrets, cable))
+) -> anyhow::Result<Ground> {
+    let plan = Plan { dir, ports, north_uplink: String::new(), log: options.log.clone() };
+    Ground::prepare(plan, lifecycle).await
 }

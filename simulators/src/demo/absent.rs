@@ -6,7 +6,8 @@ use service_kit::mqtt::{MqttConfig, MqttEvent, QoS, mqtt};
 use std::time::Duration;
 use wire::channel::{GROUP_PHONE, RTC_DOWN, client_of, downward};
 
-use super::acts::{Failure, Outcome, within};
+use super::act::{Act, Failure};
+use super::acts::Outcome;
 use super::check::Deployment;
 use super::plan::ProgramName;
 use super::secrets::{INSTANCE, KEY_PHONE};
@@ -31,7 +32,7 @@ pub async fn message_across_a_kill(stage: &Stage, deployment: &mut Deployment, a
         keep_alive: Duration::from_secs(30),
         subscribe: Vec::new(),
     };
-    visit(&config, None).await?;
+    visit(&mut stage.act("ABSENT"), &config, None).await?;
     let body = json!({ "topic": topic, "payload": TEXT, "qos": 1, "clean_session": false });
     let url = format!("{}/api/v1/instances/{INSTANCE}/messages", stage.plan.broker_url());
     let sent = reqwest::Client::new().post(url).bearer_auth(api_token).json(&body).send().await;
@@ -40,16 +41,16 @@ pub async fn message_across_a_kill(stage: &Stage, deployment: &mut Deployment, a
         return Err(format!("the broker's API answered {status}"));
     }
     deployment.kill_and_restart(ProgramName::Broker).await?;
-    visit(&config, Some(TEXT)).await?;
+    visit(&mut stage.act("ABSENT"), &config, Some(TEXT)).await?;
     Ok(format!("`{TEXT}` arrived"))
 }
 
 /// Connects, waits for the message when there is to be one, and leaves with DISCONNECT.
-async fn visit(config: &MqttConfig, expected: Option<&str>) -> Result<(), String> {
+async fn visit(act: &mut Act, config: &MqttConfig, expected: Option<&str>) -> Result<(), String> {
     let lifecycle = Lifecycle::new();
     let (client, mut events, driver) = mqtt(config.clone());
     lifecycle.spawn("visitor", driver.run(lifecycle.stopping()));
-    let seen = within("the visitor's message", async {
+    let visited = async {
         loop {
             match events.recv().await {
                 Some(MqttEvent::Connected { .. }) if expected.is_none() => return Ok(()),
@@ -66,8 +67,8 @@ async fn visit(config: &MqttConfig, expected: Option<&str>) -> Result<(), String
                 None => return Err(Failure("the visitor's connection ended".to_owned())),
             }
         }
-    })
-    .await;
+    };
+    let seen = act.wait_for("the visitor's message", visited).await;
     lifecycle.stop();
     lifecycle.drain().await.map_err(|error| error.to_string())?;
     seen

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use wire::DeviceId;
 use wire::tag::TagId;
 use wire::till::{Price, ProductId};
 
+use super::act::{Act, Failure};
 use super::plan::NORTH;
+use super::reasons;
 use super::stage::Stage;
+use crate::shop::ApiError;
 
-/// How long an act may take.
-const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 /// How long access point north is cut off.
 pub const CUT: Duration = Duration::from_secs(8);
@@ -25,7 +26,7 @@ pub type Outcome = Result<String, String>;
 /// Every tag shows what it should.
 pub async fn tags_are_current(stage: &Stage) -> Outcome {
     let all = stage.shop.tags.len();
-    let (tags, points) = within("the tags to show their first faces", async {
+    let condition = async {
         loop {
             let summary = stage.api.summary().await?;
             let figure = |name: &str| summary[name].as_u64().unwrap_or(0);
@@ -34,27 +35,36 @@ pub async fn tags_are_current(stage: &Stage) -> Outcome {
             }
             sleep(POLL).await;
         }
-    })
-    .await?;
+    };
+    let (tags, points) = stage.act("TAGS").wait(condition, || why_the_shelf_waits(stage)).await?;
     Ok(format!("{tags}/{all} tags, {points} access points, {} phones", stage.phones.count()))
+}
+
+async fn why_the_shelf_waits(stage: &Stage) -> String {
+    let looked = async {
+        let (summary, tags) = (stage.api.summary().await?, stage.api.tags(&stage.shop.store).await?);
+        Ok::<_, ApiError>(reasons::of_the_shelf(&summary, &tags, &stage.api.tills(&stage.shop.store).await?))
+    };
+    looked.await.unwrap_or_else(|error| format!("the price-tag service: {error}"))
 }
 
 /// A price goes up: the shelf first, then the till.
 pub async fn price_up(stage: &Stage, product: &str) -> Outcome {
-    change(stage, product, 50).await
+    change(stage, ("UP", product), 50).await
 }
 
 /// A price goes down: the till first, then the shelf.
 pub async fn price_down(stage: &Stage, product: &str) -> Outcome {
-    change(stage, product, -20).await
+    change(stage, ("DOWN", product), -20).await
 }
 
-async fn change(stage: &Stage, product: &str, by_minor: i64) -> Outcome {
+async fn change(stage: &Stage, (act, product): (&'static str, &str), by_minor: i64) -> Outcome {
+    let mut act = stage.act(act);
     let (product, name) = stage.product(product)?;
-    let from = stage.till.price(&product).ok_or_else(|| format!("the till knows no price of {product}"))?;
+    let from = charged(&mut act, stage, &product).await?;
     let to = moved(from, by_minor)?;
     let id = stage.change_price(&product, to, "demo").await?;
-    let done = completed(stage, &id).await?;
+    let done = completed(&mut act, stage, &id).await?;
     shown_by_the_tags(stage, &product, to).await?;
     Ok(format!("{name} {from} → {to}   {}", order_of(&done)?))
 }
@@ -66,19 +76,43 @@ fn moved(from: Price, by_minor: i64) -> Result<Price, String> {
     Price::from_minor(minor).map_err(|error| error.to_string())
 }
 
-/// Waits until a change has arrived everywhere.
-pub async fn completed(stage: &Stage, change: &str) -> Result<Value, String> {
-    within("a price change to arrive", async {
+/// What the till charges for a product; a till that has just been started is waited for.
+async fn charged(act: &mut Act, stage: &Stage, product: &ProductId) -> Result<Price, String> {
+    let known = async {
+        loop {
+            match stage.till.price(product) {
+                Some(price) => return Ok(price),
+                None => sleep(POLL).await,
+            }
+        }
+    };
+    act.wait_for(&format!("the till to know a price of {product}"), known).await
+}
+
+/// Waits until a change has arrived everywhere. One that is blocked goes on when its tags are heard again.
+pub async fn completed(act: &mut Act, stage: &Stage, change: &str) -> Result<Value, String> {
+    let arrived = async {
         loop {
             let view = stage.api.change(change).await?;
             match view["state"].as_str() {
                 Some("completed") => return Ok(view),
-                Some("running") | None => sleep(POLL).await,
-                Some(other) => return Err(Failure(format!("the change is {other}: {view}"))),
+                Some("running" | "blocked") | None => sleep(POLL).await,
+                Some(other) => {
+                    let product = &view["product"];
+                    return Err(Failure(format!("the change of {product} was {other} by somebody else")));
+                }
             }
         }
-    })
-    .await
+    };
+    act.wait(arrived, || why_a_change_waits(stage, change)).await
+}
+
+async fn why_a_change_waits(stage: &Stage, change: &str) -> String {
+    let looked = async {
+        let view = stage.api.change(change).await?;
+        Ok::<_, ApiError>(reasons::of_a_change(&view, &stage.api.tills(&stage.shop.store).await?))
+    };
+    looked.await.unwrap_or_else(|error| format!("the price-tag service: {error}"))
 }
 
 /// The order of shelf and till, by the service's own timestamps; an error when it is the unsafe one.
@@ -112,20 +146,30 @@ async fn shown_by_the_tags(stage: &Stage, product: &ProductId, price: Price) -> 
     Ok(())
 }
 
+/// One user calls another; see [`Phones::answered_call`](super::phones::Phones::answered_call).
+pub async fn call(stage: &Stage, from: &str, to: &str) -> Outcome {
+    stage.phones.answered_call(&mut stage.act("CALL"), from, to).await
+}
+
 /// Access point north loses its uplink; prices change meanwhile; when it is back, its tasks are re-driven.
 pub async fn cut_and_mend(stage: &Stage) -> Outcome {
+    let mut act = stage.act("CUT");
     let north: DeviceId = NORTH.parse().map_err(|_| "no access point north".to_owned())?;
     stage.cable.cut();
     let mut changes = Vec::new();
     let mut waiting: Vec<TagId> = Vec::new();
     for product in products_at(stage, &north).into_iter().take(CUT_PRODUCTS) {
-        let from =
-            stage.till.price(&product).ok_or_else(|| format!("the till knows no price of {product}"))?;
+        let from = charged(&mut act, stage, &product).await?;
         changes.push(stage.change_price(&product, moved(from, 10)?, "while north is cut off").await?);
         let tags = stage.shop.tags.iter().filter(|tag| tag.product == product && tag.access_point == north);
         waiting.extend(tags.map(|tag| tag.config.tag));
     }
-    sleep(CUT).await;
+    let what = format!("{} s to pass with access point north cut off", CUT.as_secs());
+    act.wait_for(&what, async {
+        sleep(CUT).await;
+        Ok(())
+    })
+    .await?;
     for tag in &waiting {
         let view = stage.api.tag(*tag).await.map_err(|error| error.to_string())?;
         if view["standing"] == "current" {
@@ -134,7 +178,7 @@ pub async fn cut_and_mend(stage: &Stage) -> Outcome {
     }
     stage.cable.mend();
     for change in &changes {
-        completed(stage, change).await?;
+        completed(&mut act, stage, change).await?;
     }
     Ok(format!("access point north for {} s: {} tasks re-driven, displayed", CUT.as_secs(), waiting.len()))
 }
@@ -156,7 +200,7 @@ pub async fn damaged_frames_are_refused(stage: &Stage) -> Outcome {
     let tag = stage.shop.tags.first().ok_or("no tags")?.config.tag;
     let before = stage.frames_refused().await?;
     stage.fleet.damage_next(tag, 2).await.map_err(|error| error.to_string())?;
-    within("a damaged frame to be counted", async {
+    let counted = async {
         loop {
             let now = stage.frames_refused().await.map_err(Failure)?;
             if now > before {
@@ -164,8 +208,8 @@ pub async fn damaged_frames_are_refused(stage: &Stage) -> Outcome {
             }
             sleep(POLL).await;
         }
-    })
-    .await
+    };
+    stage.act("FRAME").wait_for("a damaged frame to be counted", counted).await
 }
 
 /// The audit log is whole: every record hashes the one before it.
@@ -174,23 +218,4 @@ pub async fn audit_is_whole(stage: &Stage) -> Outcome {
     let verified = tokio::task::spawn_blocking(move || audit_log::verify(&dir, Some(&head))).await;
     let verified = verified.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     Ok(format!("{} records verified", verified.records))
-}
-
-/// A failure on the way to a condition.
-#[derive(Debug)]
-pub struct Failure(pub String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Failure(error.to_string())
-    }
-}
-
-/// A condition with a deadline; the failure names what was waited for.
-pub async fn within<T>(what: &str, condition: impl Future<Output = Result<T, Failure>>) -> Result<T, String> {
-    match timeout(PATIENCE, condition).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(Failure(failure))) => Err(failure),
-        Err(_) => Err(format!("waited {} s for {what}", PATIENCE.as_secs())),
-    }
 }

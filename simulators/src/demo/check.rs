@@ -8,7 +8,7 @@ use super::absent;
 use super::acts::{self, Outcome};
 use super::launch::Process;
 use super::plan::{Plan, ProgramName};
-use super::screen::{Screen, Tally};
+use super::screen::Tally;
 use super::stage::Stage;
 
 /// The processes of the deployment.
@@ -43,12 +43,12 @@ impl Deployment {
 }
 
 /// Runs every check; whether none failed.
-pub async fn run(stage: &Stage, deployment: &mut Deployment, api_token: &str, screen: Screen) -> bool {
-    let mut tally = Tally::new(screen);
+pub async fn run(stage: &Stage, deployment: &mut Deployment, api_token: &str) -> bool {
+    let mut tally = Tally::new(stage.screen);
     tally.record("every tag shows its first face", acts::tags_are_current(stage).await);
     tally.record("an increase goes to the shelf first", acts::price_up(stage, "coffee").await);
     tally.record("a decrease goes to the till first", acts::price_down(stage, "milk").await);
-    tally.record("a call is answered on one phone of two", stage.phones.answered_call("alice", "bob").await);
+    tally.record("a call is answered on one phone of two", acts::call(stage, "alice", "bob").await);
     tally.record("a second alice-1 is denied", stage.phones.duplicate_is_denied(&stage.plan.mqtt()).await);
     tally.record("an access point that was cut off is re-driven", acts::cut_and_mend(stage).await);
     tally.record("damaged frames are refused and counted", acts::damaged_frames_are_refused(stage).await);
@@ -71,13 +71,13 @@ async fn change_across_a_kill(stage: &Stage, deployment: &mut Deployment, progra
     let to = wire::till::Price::from_minor(from.as_minor() + 10).map_err(|error| error.to_string())?;
     let change = stage.change_price(&product, to, &format!("across a kill of {}", program.as_str())).await?;
     deployment.kill_and_restart(program).await?;
-    acts::completed(stage, &change).await?;
+    acts::completed(&mut stage.act("KILL"), stage, &change).await?;
     Ok(format!("{name} {from} → {to}"))
 }
 
 /// The manager is killed while two phones talk.
 async fn call_across_a_kill(stage: &Stage, deployment: &mut Deployment) -> Outcome {
-    let call = stage.phones.begin_call("carol", "dave").await?;
+    let call = stage.phones.begin_call(&mut stage.act("CALL"), "carol", "dave").await?;
     deployment.kill_and_restart(ProgramName::RtcManager).await?;
-    stage.phones.end_call(&call).await
+    stage.phones.end_call(&mut stage.act("CALL"), &call).await
 }

@@ -14,8 +14,8 @@ pub struct Options {
     /// Folder for everything the demo keeps; delete it to begin anew
     #[arg(long, env = "DEMO_DATA_DIR", default_value = "data/demo", value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// Run the story as an acceptance on free ports and in a folder of its own, kill programs in the middle, and
-    /// end with `N passed, N failed`
+    /// Run the story as an acceptance: on free ports, in a folder of its own, killing programs in the middle; ends
+    /// with `N passed, N failed`, and the exit code is 0 only if none failed. Ports and --data-dir do not matter
     #[arg(long)]
     pub check: bool,
     /// Seed of tags, air and traffic; over real sockets it repeats the faults, not the interleaving
@@ -27,8 +27,8 @@ pub struct Options {
     /// Price tags in the shop
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u16).range(10..=2000))]
     pub tags: u16,
-    /// Stop after the story instead of going on with random traffic
-    #[arg(long)]
+    /// Stop after the story instead of going on with random traffic; the exit code is 0 only if every act went well
+    #[arg(long, conflicts_with = "check")]
     pub once: bool,
     /// Ports
     #[command(flatten)]
@@ -177,6 +177,13 @@ mod tests {
         let complaint = ports.settle().unwrap_err();
         assert!(complaint.contains(&format!("port {taken} is not free")), "{complaint}");
         assert!(complaint.contains("--prices PORT"), "{complaint}");
+    }
+
+    #[test]
+    fn a_check_ends_by_itself_so_once_beside_it_is_refused() {
+        use clap::Parser;
+        let refused = Options::try_parse_from(["demo", "--once", "--check"]).unwrap_err().to_string();
+        assert!(refused.contains("'--once' cannot be used with '--check'"), "{refused}");
     }
 
     #[test]

@@ -11,9 +11,11 @@ use wire::call::{Reason, UserId};
 use wire::credential::signature_password;
 use wire::{ClientId, DeviceId};
 
-use super::acts::{Failure, Outcome, within};
+use super::act::{Act, Failure};
+use super::acts::Outcome;
 use super::plan::Plan;
 use super::secrets::{KEY_PHONE, Secrets};
+use crate::load::fault::ConnectError;
 use crate::load::wire_client::{Login, connect};
 use crate::phone::{Happening, Manner, OnRing};
 use crate::phone_fleet::api::ManagerApi;
@@ -22,6 +24,9 @@ use crate::phone_fleet::{PhoneEvent, PhoneFleet, PhoneSpec};
 /// Who has how many phones.
 const USERS: [(&str, usize); 6] =
     [("alice", 1), ("bob", 2), ("carol", 2), ("dave", 1), ("erin", 1), ("frank", 1)];
+
+/// How long alice and bob talk.
+const TALK: Duration = Duration::from_secs(2);
 
 /// Running phones.
 #[derive(Debug)]
@@ -38,7 +43,7 @@ pub struct InCall {
 }
 
 impl Phones {
-    /// Makes the users known, registers their phones and switches them on; returns once all are welcome.
+    /// Makes the users known, registers their phones and switches them on.
     pub async fn start(
         plan: &Plan,
         secrets: &Secrets,
@@ -57,15 +62,19 @@ impl Phones {
                 manner: Manner::default(),
             }));
         }
-        let count = specs.len();
         let fleet = PhoneFleet::start(&api, specs, clock, lifecycle).await?;
-        within("the phones to be welcome", async {
-            fleet.until(|fleet| fleet.online() == count).await;
-            Ok(())
-        })
-        .await
-        .map_err(anyhow::Error::msg)?;
         Ok(Phones { fleet, secret: Secret::new(secrets.of(KEY_PHONE)) })
+    }
+
+    /// Returns once all are welcome at the call manager.
+    pub async fn welcome(&self, mut act: Act) -> Result<(), String> {
+        let all = self.count();
+        let online = async {
+            self.fleet.until(|fleet| fleet.online() == all).await;
+            Ok(())
+        };
+        let away = async || format!("{} of {all} phones to be online", all - self.fleet.online().min(all));
+        act.wait(online, away).await
     }
 
     /// The phones themselves.
@@ -89,26 +98,32 @@ impl Phones {
         Secret::new(signature_password(self.secret.reveal(), client_id.as_str()))
     }
 
-    /// One calls another; the first phone of the callee answers, the others are told so; then the caller hangs up.
-    pub async fn answered_call(&self, from: &str, to: &str) -> Outcome {
+    /// One calls another; the first phone of the callee answers, the others are told so; they talk; then the caller hangs up.
+    pub async fn answered_call(&self, act: &mut Act, from: &str, to: &str) -> Outcome {
         let mut events = self.fleet.listen();
-        let call = self.begin_call(from, to).await?;
+        let call = self.begin_call(act, from, to).await?;
         let others: Vec<DeviceId> =
             self.phones_of(to)?.into_iter().filter(|phone| *phone != call.answered).collect();
         for other in &others {
-            expect(&mut events, other, "answered_elsewhere", |what| {
-                matches!(what, Happening::StopsRinging { reason: Some(Reason::AnsweredElsewhere), .. })
+            let what = format!("{other} to be told answered_elsewhere");
+            expect(act, &what, &mut events, |event| {
+                event.phone == *other
+                    && matches!(
+                        event.what,
+                        Happening::StopsRinging { reason: Some(Reason::AnsweredElsewhere), .. }
+                    )
             })
             .await?;
         }
         let told: Vec<String> = others.iter().map(|other| format!(", {other} answered_elsewhere")).collect();
         let answered = format!("{from} → {to}   {} answers{}", call.answered, told.concat());
-        self.end_call(&call).await?;
+        tokio::time::sleep(TALK).await;
+        self.end_call(act, &call).await?;
         Ok(answered)
     }
 
     /// One calls another, whose first phone answers; returns while they talk.
-    pub async fn begin_call(&self, from: &str, to: &str) -> Result<InCall, String> {
+    pub async fn begin_call(&self, act: &mut Act, from: &str, to: &str) -> Result<InCall, String> {
         let caller = self.phones_of(from)?.into_iter().next().ok_or("a caller without a phone")?;
         let callee: UserId = to.parse().map_err(|_| format!("`{to}` is no user"))?;
         let phones = self.phones_of(to)?;
@@ -124,17 +139,22 @@ impl Phones {
         let listeners = [(&answered, self.fleet.listen()), (&caller, self.fleet.listen())];
         self.fleet.call(&caller, &callee).await.map_err(|error| error.to_string())?;
         for (phone, mut events) in listeners {
-            expect(&mut events, phone, "an answer", |what| matches!(what, Happening::Talks { .. })).await?;
+            let what = format!("{phone} to talk");
+            let talks =
+                |event: &PhoneEvent| event.phone == *phone && matches!(event.what, Happening::Talks { .. });
+            expect(act, &what, &mut events, talks).await?;
         }
         Ok(InCall { caller, answered })
     }
 
     /// The caller hangs up; both phones hear of it.
-    pub async fn end_call(&self, call: &InCall) -> Outcome {
+    pub async fn end_call(&self, act: &mut Act, call: &InCall) -> Outcome {
         let mut events = self.fleet.listen();
         self.fleet.hang_up(&call.caller).await.map_err(|error| error.to_string())?;
-        expect(&mut events, &call.answered, "the end of the call", |what| {
-            matches!(what, Happening::Ends { reason: Some(Reason::Hangup), .. })
+        let what = format!("{} to hear that the call is over", call.answered);
+        expect(act, &what, &mut events, |event| {
+            event.phone == call.answered
+                && matches!(event.what, Happening::Ends { reason: Some(Reason::Hangup), .. })
         })
         .await?;
         Ok(format!("{} and {} talked, hung up in order", call.caller, call.answered))
@@ -150,7 +170,7 @@ impl Phones {
         };
         match connect(broker, &login).await {
             Ok(_) => Err(format!("a second {phone} was let in")),
-            Err(error) if error.to_string().starts_with("CONNACK 2") => {
+            Err(ConnectError::Refused { code: 2, .. }) => {
                 Ok(format!("a second {phone}   CONNACK 2, clientId conflict"))
             }
             Err(error) => Err(error.to_string()),
@@ -169,19 +189,19 @@ impl Phones {
 
 /// Waits until something happens to a phone.
 async fn expect(
-    events: &mut Receiver<PhoneEvent>,
-    phone: &DeviceId,
+    act: &mut Act,
     what: &str,
-    is_it: impl Fn(&Happening) -> bool,
+    events: &mut Receiver<PhoneEvent>,
+    is_it: impl Fn(&PhoneEvent) -> bool,
 ) -> Result<(), String> {
-    within(&format!("{what} at {phone}"), async {
+    let happened = async {
         loop {
             match events.recv().await {
-                Ok(event) if event.phone == *phone && is_it(&event.what) => return Ok(()),
+                Ok(event) if is_it(&event) => return Ok(()),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Err(Failure("the phones have been stopped".to_owned())),
             }
         }
-    })
-    .await
+    };
+    act.wait_for(what, happened).await
 }

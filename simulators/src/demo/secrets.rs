@@ -1,13 +1,16 @@
 //! Generated secrets, kept in the data folder, and the provisioning file made of them.
 
+use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
 use service_kit::random;
+
+use super::folder::make_private;
 
 /// The instance of the demo.
 pub const INSTANCE: &str = "mqtt-demo";
@@ -30,10 +33,17 @@ pub struct Secrets {
     pricetag_service: String,
 }
 
+/// Without them.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
 impl Secrets {
     /// Those of the folder, or new ones that are written there, readable by their owner only.
     pub fn load_or_make(dir: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        make_private(dir)?;
         let path = dir.join("secrets.json");
         match fs::read(&path) {
             Ok(octets) => serde_json::from_slice(&octets).map_err(io::Error::other),

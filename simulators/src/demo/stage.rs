@@ -8,10 +8,12 @@ use service_kit::lifecycle::Lifecycle;
 use wire::DeviceId;
 use wire::till::{Price, ProductId};
 
+use super::act::Act;
 use super::cable::Cable;
 use super::options::{Options, local};
 use super::phones::Phones;
 use super::plan::{NORTH, Plan, SOUTH, STORE};
+use super::screen::Screen;
 use super::secrets::Secrets;
 use crate::air::{Knobs, Probability};
 use crate::shop::{Client, ShopPlan, furnish};
@@ -23,6 +25,28 @@ use crate::till::{Till, TillConfig};
 const TILL_POLL: Duration = Duration::from_millis(300);
 /// How long a simulated screen takes to redraw.
 const REDRAW_MS: u32 = 400;
+
+/// What must be there before a program starts.
+#[derive(Debug)]
+pub struct Ground {
+    /// Where the programs will be.
+    pub plan: Plan,
+    /// Every secret.
+    pub secrets: Secrets,
+    /// The uplink of access point north.
+    pub cable: Cable,
+}
+
+impl Ground {
+    /// Makes secrets and provisioning in the plan's folder, and lays the cable.
+    pub async fn prepare(mut plan: Plan, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+        let secrets = Secrets::load_or_make(&plan.dir)?;
+        secrets.write_files(&plan.dir)?;
+        let cable = Cable::lay(plan.mqtt(), lifecycle).await?;
+        plan.north_uplink = cable.address().to_string();
+        Ok(Ground { plan, secrets, cable })
+    }
+}
 
 /// Everything the acts need.
 #[derive(Debug)]
@@ -43,15 +67,16 @@ pub struct Stage {
     pub cable: Cable,
     /// Tells the time.
     pub clock: Clock,
+    /// Where acts say what they wait for.
+    pub screen: Screen,
 }
 
 impl Stage {
     /// Furnishes the shop, switches tags and till on, and connects the phones. The programs run already.
     pub async fn set(
         options: &Options,
-        plan: Plan,
-        secrets: &Secrets,
-        cable: Cable,
+        Ground { plan, secrets, cable }: Ground,
+        screen: Screen,
         lifecycle: &Lifecycle,
     ) -> anyhow::Result<Self> {
         let clock = Clock::system();
@@ -65,8 +90,14 @@ impl Stage {
         let till = shop.tills.first().context("a shop has a till")?.clone();
         let till = TillConfig { store: shop.store.clone(), till, poll_interval: TILL_POLL };
         let till = Till::start(api.clone(), till, &clock, lifecycle);
-        let phones = Phones::start(&plan, secrets, &clock, lifecycle).await?;
-        Ok(Stage { plan, shop, api, fleet, till, phones, cable, clock })
+        let phones = Phones::start(&plan, &secrets, &clock, lifecycle).await?;
+        phones.welcome(Act::begin("START", screen)).await.map_err(anyhow::Error::msg)?;
+        Ok(Stage { plan, shop, api, fleet, till, phones, cable, clock, screen })
+    }
+
+    /// An act begins.
+    pub fn act(&self, name: &'static str) -> Act {
+        Act::begin(name, self.screen)
     }
 
     /// A product of the shop and what people call it.

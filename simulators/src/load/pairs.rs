@@ -10,10 +10,11 @@ use service_kit::clock::Stopwatch;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use wire::credential::signature_password;
 
 use super::cpu::cpu_time;
+use super::fault::LoadError;
 use super::wire_client::{Incoming, Login, Reader, connect, put_puback, put_publish, subscribe};
 
 /// What is measured.
@@ -70,6 +71,13 @@ pub struct Measured {
     pub out_of_order: u64,
 }
 
+/// Pairs at work. Each connection has one reader.
+struct Running {
+    pairs: Vec<Rc<Pair>>,
+    readers: Vec<JoinHandle<io::Result<()>>>,
+    writers: Vec<JoinHandle<io::Result<()>>>,
+}
+
 struct Pair {
     received: Cell<u64>,
     sent: Cell<u64>,
@@ -102,13 +110,45 @@ impl Addressing {
 }
 
 /// Connects every client, lets them work for the duration, and counts.
-pub async fn measure(config: &PairsConfig) -> io::Result<Measured> {
+pub async fn measure(config: &PairsConfig) -> Result<Measured, LoadError> {
     LocalSet::new().run_until(run(config)).await
 }
 
-async fn run(config: &PairsConfig) -> io::Result<Measured> {
-    let mut pairs = Vec::new();
-    let mut tasks = Vec::new();
+async fn run(config: &PairsConfig) -> Result<Measured, LoadError> {
+    let Running { pairs, readers, writers } = start(config).await?;
+    let cpu_before = config.pid.and_then(cpu_time);
+    let watch = Stopwatch::start();
+    let before: u64 = pairs.iter().map(|pair| pair.received.get()).sum();
+    tokio::time::sleep(config.duration).await;
+    let messages = pairs.iter().map(|pair| pair.received.get()).sum::<u64>() - before;
+    let elapsed = watch.elapsed();
+    let cpu =
+        config.pid.and_then(cpu_time).zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
+    // A reader ends only with its connection.
+    let ended = readers.iter().filter(|task| task.is_finished()).count();
+    for pair in &pairs {
+        pair.stop.set(true);
+        pair.progress.notify_waiters();
+    }
+    readers.iter().chain(&writers).for_each(JoinHandle::abort);
+    if ended > 0 {
+        return Err(LoadError::Ended(ended));
+    }
+    if messages == 0 {
+        return Err(LoadError::Nothing);
+    }
+    let count = f64::from(u32::try_from(messages).unwrap_or(u32::MAX));
+    Ok(Measured {
+        messages,
+        per_second: count / elapsed.as_secs_f64(),
+        cpu_us_per_message: cpu.map_or(0.0, |cpu| cpu.as_secs_f64() * 1e6 / count.max(1.0)),
+        out_of_order: pairs.iter().map(|pair| pair.wrong.get()).sum(),
+    })
+}
+
+/// Connects every pair and sets it to work.
+async fn start(config: &PairsConfig) -> Result<Running, LoadError> {
+    let (mut pairs, mut readers, mut writers) = (Vec::new(), Vec::new(), Vec::new());
     for index in 0..config.pairs {
         let pair = Rc::new(Pair {
             received: Cell::new(0),
@@ -126,31 +166,12 @@ async fn run(config: &PairsConfig) -> io::Result<Measured> {
         let (acks, publisher) =
             connect(&config.broker, &config.address.login(&format!("load-out-{}-{index}", config.run)))
                 .await?;
-        tasks.push(tokio::task::spawn_local(receive(pair.clone(), reader, writer)));
-        tasks.push(tokio::task::spawn_local(drain_acks(acks)));
-        tasks.push(tokio::task::spawn_local(publish(pair.clone(), publisher, topic, config.clone())));
+        readers.push(tokio::task::spawn_local(receive(pair.clone(), reader, writer)));
+        readers.push(tokio::task::spawn_local(drain_acks(acks)));
+        writers.push(tokio::task::spawn_local(publish(pair.clone(), publisher, topic, config.clone())));
         pairs.push(pair);
     }
-    let cpu_before = config.pid.and_then(cpu_time);
-    let watch = Stopwatch::start();
-    let before: u64 = pairs.iter().map(|pair| pair.received.get()).sum();
-    tokio::time::sleep(config.duration).await;
-    let messages = pairs.iter().map(|pair| pair.received.get()).sum::<u64>() - before;
-    let elapsed = watch.elapsed();
-    let cpu =
-        config.pid.and_then(cpu_time).zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
-    for pair in &pairs {
-        pair.stop.set(true);
-        pair.progress.notify_waiters();
-    }
-    tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    let count = f64::from(u32::try_from(messages).unwrap_or(u32::MAX));
-    Ok(Measured {
-        messages,
-        per_second: count / elapsed.as_secs_f64(),
-        cpu_us_per_message: cpu.map_or(0.0, |cpu| cpu.as_secs_f64() * 1e6 / count.max(1.0)),
-        out_of_order: pairs.iter().map(|pair| pair.wrong.get()).sum(),
-    })
+    Ok(Running { pairs, readers, writers })
 }
 
 async fn receive(pair: Rc<Pair>, mut reader: Reader, mut writer: OwnedWriteHalf) -> io::Result<()> {

@@ -1,11 +1,18 @@
 //! A client that speaks octets as fast as it can: MQTT 3.1.1, QoS 1, batches both ways.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
+
+use super::fault::{ConnectError, LoadError};
+
+/// How long reaching the broker may take, and its answer to CONNECT.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who connects.
 #[derive(Clone, Debug)]
@@ -59,10 +66,23 @@ fn put_packet(out: &mut BytesMut, first: u8, mut length: usize) {
 }
 
 /// Connects with a clean session and waits for CONNACK 0.
-pub async fn connect(address: &str, login: &Login) -> io::Result<(Reader, OwnedWriteHalf)> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+pub async fn connect(address: &str, login: &Login) -> Result<(Reader, OwnedWriteHalf), ConnectError> {
+    let late = || io::Error::from(io::ErrorKind::TimedOut);
+    let reached = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(late()));
+    let unreachable = |source| ConnectError::Unreachable { address: address.to_owned(), source };
+    let stream = reached.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(unreachable)?;
     let (half, mut writer) = stream.into_split();
+    let mut reader = Reader { half, octets: BytesMut::with_capacity(64 * 1024) };
+    let asked = timeout(CONNECT_TIMEOUT, introduce(&mut reader, &mut writer, login)).await;
+    let code = asked.unwrap_or_else(|_| Err(late()));
+    match code.map_err(|source| ConnectError::NoAnswer { address: address.to_owned(), source })? {
+        0 => Ok((reader, writer)),
+        code => Err(ConnectError::Refused { client_id: login.client_id.clone(), code }),
+    }
+}
+
+/// CONNECT; the return code of CONNACK.
+async fn introduce(reader: &mut Reader, writer: &mut OwnedWriteHalf, login: &Login) -> io::Result<u8> {
     let mut body = BytesMut::new();
     text(&mut body, "MQTT");
     body.put_u8(4);
@@ -74,26 +94,27 @@ pub async fn connect(address: &str, login: &Login) -> io::Result<(Reader, OwnedW
         text(&mut body, password);
     }
     writer.write_all(&packet(0x10, &body)).await?;
-    let mut reader = Reader { half, octets: BytesMut::with_capacity(64 * 1024) };
-    let connack = reader.whole_packet().await?;
-    if connack[3] != 0 {
-        return Err(io::Error::other(format!("CONNACK {} for {}", connack[3], login.client_id)));
+    match reader.whole_packet().await?[..] {
+        [0x20, 2, _, code] => Ok(code),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "what it says is no CONNACK")),
     }
-    Ok((reader, writer))
 }
 
 /// Subscribes with QoS 1 and waits for SUBACK.
-pub async fn subscribe(reader: &mut Reader, writer: &mut OwnedWriteHalf, filter: &str) -> io::Result<()> {
+pub async fn subscribe(
+    reader: &mut Reader,
+    writer: &mut OwnedWriteHalf,
+    filter: &str,
+) -> Result<(), LoadError> {
     let mut body = BytesMut::new();
     body.put_u16(1);
     text(&mut body, filter);
     body.put_u8(1);
     writer.write_all(&packet(0x82, &body)).await?;
-    let suback = reader.whole_packet().await?;
-    if suback[0] != 0x90 || suback[4] == 0x80 {
-        return Err(io::Error::other(format!("SUBACK {suback:02x?} for {filter}")));
+    match reader.whole_packet().await?[..] {
+        [0x90, 3, _, _, 0 | 1] => Ok(()),
+        _ => Err(LoadError::Subscribe { filter: filter.to_owned() }),
     }
-    Ok(())
 }
 
 /// Appends a PUBLISH of QoS 1 whose payload begins with `seq`.

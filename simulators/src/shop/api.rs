@@ -75,11 +75,34 @@ pub struct Enrolled {
     pub password: Secret,
 }
 
+/// How far a till has come.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TillStanding {
+    /// Which.
+    pub till: String,
+    /// The last entry of the feed it acknowledged.
+    pub cursor: u64,
+    /// The last entry there is.
+    pub head: u64,
+    /// When it acknowledged last, in milliseconds since 1970.
+    pub heard_at: Option<i64>,
+}
+
 /// What a refusal says (RFC 9457).
 #[derive(Default, Deserialize)]
 struct Refusal {
     title: Option<String>,
     detail: Option<String>,
+}
+
+/// Items of a list that are asked for at once.
+const PAGE_ITEMS: u32 = 500;
+
+/// A part of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    items: Vec<T>,
+    next: Option<String>,
 }
 
 /// Talks to one service. Cheap to clone.
@@ -135,7 +158,7 @@ impl Client {
         Ok(Enrolled { access_point: access_point.clone(), client_id, username, password })
     }
 
-    /// Changes a price; the id of the change.
+    /// Changes a price, however large the step; the id of the change.
     pub async fn change_price(
         &self,
         store: &StoreId,
@@ -148,7 +171,7 @@ impl Client {
             change: String,
         }
         let path = format!("/api/v1/stores/{store}/products/{product}/changes");
-        let body = json!({ "price_minor": price.as_minor(), "reason": reason });
+        let body = json!({ "price_minor": price.as_minor(), "reason": reason, "confirm_jump": true });
         let answer: Answer = self.ask(Method::POST, &path, Some(&body)).await?;
         Ok(answer.change)
     }
@@ -166,6 +189,24 @@ impl Client {
     /// What a tag should show and what it shows.
     pub async fn tag(&self, tag: TagId) -> Result<Value, ApiError> {
         self.get(&format!("/api/v1/tags/{tag}")).await
+    }
+
+    /// Every tag of a store: what it should show, what it shows, how it stands.
+    pub async fn tags(&self, store: &StoreId) -> Result<Vec<Value>, ApiError> {
+        let base = format!("/api/v1/tags?store={store}&limit={PAGE_ITEMS}");
+        let mut page: Page<Value> = self.get(&base).await?;
+        let mut tags = page.items;
+        while let Some(next) = page.next {
+            page = self.get(&format!("{base}&after={next}")).await?;
+            tags.append(&mut page.items);
+        }
+        Ok(tags)
+    }
+
+    /// The tills of a store and how far each has come.
+    pub async fn tills(&self, store: &StoreId) -> Result<Vec<TillStanding>, ApiError> {
+        let page: Page<TillStanding> = self.get(&format!("/api/v1/stores/{store}/tills")).await?;
+        Ok(page.items)
     }
 
     /// Entries of the till feed after a position.

@@ -4,6 +4,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use fantoccini::elements::Element;
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -52,9 +53,13 @@ impl Browser {
         Browser { client, _driver: driver, _profile: profile }
     }
 
-    async fn text_of(&self, css: &str) -> String {
+    async fn wait_for(&self, css: &str) -> Element {
         let element = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
-        element.unwrap_or_else(|error| panic!("no `{css}`: {error}")).text().await.unwrap()
+        element.unwrap_or_else(|error| panic!("no `{css}`: {error}"))
+    }
+
+    async fn text_of(&self, css: &str) -> String {
+        self.wait_for(css).await.text().await.unwrap()
     }
 
     async fn type_price(&self, price: &str) {
@@ -79,9 +84,10 @@ async fn a_price_changed_in_the_browser_becomes_displayed() {
     let token = world.secrets.api_token();
     browser
         .client
-        .goto(&format!("{base}/login?token={}&next=/products/coffee", token.reveal()))
+        .goto(&format!("{base}/login#token={}&next=/products/coffee", token.reveal()))
         .await
         .unwrap();
+    browser.wait_for(".price-form input[name=price]").await;
     browser.type_price("5,999").await;
     assert!(browser.text_of(".price-form .error").await.contains("at most two decimals"));
 
@@ -91,6 +97,14 @@ async fn a_price_changed_in_the_browser_becomes_displayed() {
         let view = world.stage.api.tag(tag).await.unwrap();
         assert_eq!(view["shows"]["price_minor"], 666, "{view}");
     }
+
+    browser.wait_for("form[action='/logout'] button").await.click().await.unwrap();
+    browser.client.goto(&format!("{base}/products/coffee")).await.unwrap();
+    browser.wait_for("a[href^='/login']").await;
+    browser.type_price("7,77").await;
+    browser.wait_for("form[action='/login'] input[name=token]").await;
+    let coffee = "coffee".parse().unwrap();
+    assert_eq!(world.stage.till.price(&coffee).unwrap().as_minor(), 666, "nobody was signed in");
     browser.client.clone().close().await.unwrap();
     world.stop().await;
 }

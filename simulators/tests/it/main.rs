@@ -2,5 +2,7 @@
 #![cfg(test)]
 
 mod browser;
+mod demo;
+mod load;
 mod tidy;
 mod world;

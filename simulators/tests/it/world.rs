@@ -9,12 +9,12 @@ use serde_json::Value;
 use service_kit::lifecycle::Lifecycle;
 use simulators::air::Dice;
 use simulators::demo::acts;
-use simulators::demo::cable::Cable;
 use simulators::demo::launch::start_tasks;
 use simulators::demo::options::{Options, Ports};
 use simulators::demo::plan::Plan;
+use simulators::demo::screen::Screen;
 use simulators::demo::secrets::Secrets;
-use simulators::demo::stage::Stage;
+use simulators::demo::stage::{Ground, Stage};
 use wire::till::Price;
 
 /// Tags of the world's shop.
@@ -46,16 +46,14 @@ impl World {
         ]);
         let dir = tempfile::tempdir().unwrap();
         let lifecycle = Lifecycle::new();
-        let secrets = Secrets::load_or_make(dir.path()).unwrap();
-        secrets.write_files(dir.path()).unwrap();
         let mut ports = Ports::free();
         ports.settle().unwrap();
         let dir_path = dir.path().to_owned();
-        let mut plan = Plan { dir: dir_path, ports, north_uplink: String::new(), log: "error".to_owned() };
-        let cable = Cable::lay(plan.mqtt(), &lifecycle).await.unwrap();
-        plan.north_uplink = cable.address().to_string();
-        start_tasks(&plan, &lifecycle).await.unwrap();
-        let stage = Stage::set(&options, plan, &secrets, cable, &lifecycle).await.unwrap();
+        let plan = Plan { dir: dir_path, ports, north_uplink: String::new(), log: "error".to_owned() };
+        let ground = Ground::prepare(plan, &lifecycle).await.unwrap();
+        start_tasks(&ground.plan, &lifecycle).await.unwrap();
+        let secrets = ground.secrets.clone();
+        let stage = Stage::set(&options, ground, Screen::begin(), &lifecycle).await.unwrap();
         World { stage: Arc::new(stage), secrets, seed, lifecycle, _dir: dir }
     }
 
@@ -63,6 +61,14 @@ impl World {
     pub async fn stop(self) {
         self.lifecycle.stop();
         self.lifecycle.drain().await.unwrap();
+    }
+
+    /// By the records of the call manager.
+    async fn longest_talk_ms(&self) -> i64 {
+        let url = format!("{}/api/v1/calls?limit=10", self.stage.plan.calls_url());
+        let calls: Vec<Value> = reqwest::get(url).await.unwrap().json().await.unwrap();
+        let talk = |call: &Value| Some(call["ended_at"].as_i64()? - call["answered_at"].as_i64()?);
+        calls.iter().filter_map(talk).max().expect("no call was answered and ended")
     }
 
     /// What each face costs, as the service rendered it.
@@ -110,7 +116,8 @@ async fn the_story_of_the_first_minute_is_true() {
     acts::tags_are_current(stage).await.unwrap();
     acts::price_up(stage, "coffee").await.unwrap();
     acts::price_down(stage, "milk").await.unwrap();
-    stage.phones.answered_call("alice", "bob").await.unwrap();
+    acts::call(stage, "alice", "bob").await.unwrap();
+    assert!(world.longest_talk_ms().await >= 1500, "two people talk for a while");
     acts::damaged_frames_are_refused(stage).await.unwrap();
     acts::audit_is_whole(stage).await.unwrap();
     world.stop().await;
