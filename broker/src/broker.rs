@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::instance::Instance;
 use crate::lockout::Lockout;
 use crate::metrics::BrokerMetrics;
-use crate::provision::{self, ProvisionError};
+use crate::provision;
 use crate::recovery::{self, Will};
+use crate::refusals::{LeftOut, RefusalLog, Refused};
 use crate::registry;
 use crate::rules::{Profile, Rules};
 use crate::store::{Store, StoreError, StoreFailed};
@@ -29,12 +30,9 @@ pub const STANDARD_INSTANCE: &str = "standard";
 /// Why a broker cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Its arguments.
+    /// Its arguments and its provisioning file: every mistake of both.
     #[error("{}", .0.join("; "))]
     Config(Vec<String>),
-    /// Its provisioning file.
-    #[error("provisioning failed")]
-    Provision(#[from] ProvisionError),
     /// Its store.
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
@@ -58,6 +56,7 @@ pub struct Broker {
     pub lockout: Mutex<Lockout>,
     /// Connections per address that have not finished CONNECT.
     pub handshakes: Mutex<BTreeMap<IpAddr, usize>>,
+    refusals: Mutex<RefusalLog>,
     instances: RwLock<BTreeMap<String, Arc<Instance>>>,
     next_client_key: AtomicU32,
     next_link_id: AtomicU64,
@@ -74,14 +73,21 @@ pub struct Opened {
     pub store_ended: oneshot::Receiver<Result<(), StoreFailed>>,
 }
 
+/// Reads and checks what the broker is told, and opens nothing: what the provisioning file lays down.
+pub fn check(config: &Config) -> Result<Vec<(InstanceId, Rules)>, OpenError> {
+    let mut mistakes = config.mistakes();
+    let provisioned = config.provision.as_deref().map_or(Ok(Vec::new()), provision::read);
+    let provisioned = provisioned.unwrap_or_else(|error| {
+        mistakes.extend(error.0);
+        Vec::new()
+    });
+    if mistakes.is_empty() { Ok(provisioned) } else { Err(OpenError::Config(mistakes)) }
+}
+
 impl Broker {
     /// Reads provisioning file and data folder; nobody can connect yet.
     pub fn open(config: Config, clock: Clock, metrics: &Metrics) -> Result<Opened, OpenError> {
-        let mistakes = config.mistakes();
-        if !mistakes.is_empty() {
-            return Err(OpenError::Config(mistakes));
-        }
-        let provisioned = config.provision.as_deref().map(provision::read).transpose()?.unwrap_or_default();
+        let provisioned = check(&config)?;
         let opened = Store::open(&config.data_dir)?;
         let store = opened.store;
         if opened.recovered.torn_bytes > 0 {
@@ -97,6 +103,7 @@ impl Broker {
             store,
             lockout: Mutex::default(),
             handshakes: Mutex::default(),
+            refusals: Mutex::default(),
             instances: RwLock::default(),
             next_client_key: AtomicU32::new(1),
             next_link_id: AtomicU64::new(1),
@@ -155,6 +162,23 @@ impl Broker {
         self.next_link_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether a refusal gets a line in the log; when there are too many, only their number does.
+    pub fn logs_refusal(&self, what: Refused, reason: &'static str) -> bool {
+        locked(&self.refusals).admits(what, reason, self.clock.now())
+    }
+
+    /// Says how many refusals were left out of the log in windows that are over.
+    pub fn tell_left_out(&self) {
+        let left_out = locked(&self.refusals).close(self.clock.now());
+        tell(&left_out);
+    }
+
+    /// The same for all windows, at the end.
+    pub fn tell_all_left_out(&self) {
+        let left_out = locked(&self.refusals).close_all();
+        tell(&left_out);
+    }
+
     /// Whether one more connection from `address` may begin a handshake; if so it is counted.
     pub fn begin_handshake(&self, address: IpAddr) -> bool {
         let mut handshakes = locked(&self.handshakes);
@@ -175,5 +199,11 @@ impl Broker {
                 handshakes.remove(&address);
             }
         }
+    }
+}
+
+fn tell(left_out: &[LeftOut]) {
+    for LeftOut { what, reason, count } in left_out {
+        info!(what = what.as_str(), reason, left_out = count, "more refusals of this kind were not logged");
     }
 }

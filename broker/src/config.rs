@@ -38,7 +38,7 @@ pub struct Config {
     /// API, health and metrics
     #[arg(long, env = "BROKER_HTTP", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub http: SocketAddr,
-    /// TOML file of instances, groups, parent topics and credentials, merged at start
+    /// TOML file of instances, groups, parent topics and credentials, merged at start; docs/provisioning.md has its keys
     #[arg(long, env = "BROKER_PROVISION", value_name = "FILE")]
     pub provision: Option<PathBuf>,
     /// `strict`: the rules of Message Queue for MQTT; `standard`: a plain MQTT broker without provisioning

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tracing::debug;
+use tracing::{debug, info};
 use wire::Timestamp;
 
 use crate::broker::Broker;
@@ -18,6 +18,7 @@ use crate::client::{Client, CloseReason, Due, DueOctets, Link};
 use crate::codec::{self, Ack, CodecError, IncomingPublish, Packet};
 use crate::instance::Instance;
 use crate::message::{Message, Qos};
+use crate::refusals::{Refused, shortened};
 use crate::route::{Deliveries, Sender};
 use crate::rows;
 use crate::rules::{Destination, Permissions, Profile, PublishRefusal, Subscribed, check_standard_topic};
@@ -118,7 +119,9 @@ impl Peer {
 
     fn malformed(&self, error: &CodecError) -> CloseReason {
         self.broker.metrics.packet_malformed();
-        debug!(client.id = %self.client.id, %error, "malformed packet");
+        if self.broker.logs_refusal(Refused::Packet, "malformed") {
+            info!(client.id = %self.client.id, %error, "malformed packet, connection closed");
+        }
         CloseReason::ProtocolError
     }
 
@@ -152,11 +155,8 @@ impl Peer {
         deliveries: &mut Deliveries,
         acks: &mut Acks,
     ) -> Result<(), CloseReason> {
-        let destination = self.approve(publish).map_err(|refusal| {
-            self.broker.metrics.publish_refused(refusal.reason());
-            debug!(client.id = %self.client.id, topic = publish.topic, %refusal, "publish refused");
-            CloseReason::PublishRefused
-        })?;
+        let destination =
+            self.approve(publish).map_err(|refusal| self.publish_refused(publish.topic, &refusal))?;
         let persistent_qos2 = publish.qos == Qos::ExactlyOnce && !self.clean;
         let receipt =
             persistent_qos2.then_some(Receipt { client: self.client.key, packet_id: publish.packet_id });
@@ -175,6 +175,17 @@ impl Peer {
             Qos::ExactlyOnce => acks.push(due(epoch, Ack::PubRec, publish.packet_id)),
         }
         Ok(())
+    }
+
+    fn publish_refused(&self, topic: &str, refusal: &PublishRefusal) -> CloseReason {
+        let reason = refusal.reason();
+        self.broker.metrics.publish_refused(reason);
+        if self.broker.logs_refusal(Refused::Publish, reason) {
+            let cause = std::error::Error::source(refusal).map(tracing::field::display);
+            let topic = shortened(topic);
+            info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused, connection closed");
+        }
+        CloseReason::PublishRefused
     }
 
     /// Where a publish leads; remembered, since most clients publish to one topic.

@@ -15,6 +15,8 @@ pub mod codec;
 pub mod config;
 /// One connection.
 pub mod connection;
+/// ● Whether a credential makes sense in its instance.
+pub mod credential;
 /// A tenant.
 pub mod instance;
 /// Listeners and threads.
@@ -31,6 +33,8 @@ pub mod outbox;
 pub mod provision;
 /// From what is on disk to a broker as it was.
 pub mod recovery;
+/// ● Which refusals are logged.
+pub mod refusals;
 /// What administrators lay down.
 pub mod registry;
 /// ● The retained message of each topic.
@@ -67,7 +71,7 @@ use service_kit::metrics::Metrics;
 use tokio::net::TcpListener;
 use tracing::info;
 
-pub use broker::{Broker, OpenError};
+pub use broker::{Broker, OpenError, check};
 pub use config::Config;
 
 /// Sockets, bound by the caller.
@@ -154,6 +158,7 @@ pub async fn run(
     stop.cancelled().await;
     readiness.set(false);
     let connections_ended = connections.drain().await;
+    broker.tell_all_left_out();
     // Only now nobody submits any more: what has gathered is written, then the writer ends.
     store.close();
     workers.finish();

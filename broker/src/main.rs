@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use broker::{Config, Listeners, run};
+use broker::{Config, Listeners, check, run};
 use clap::Parser;
 use service_kit::clock::Clock;
 use service_kit::lifecycle::Lifecycle;
@@ -23,6 +23,7 @@ async fn main() -> ExitCode {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let _logs = telemetry::start("broker", &config.log)?;
+    check(&config)?;
     let listeners = Listeners::bind(&config)?;
     let lifecycle = Lifecycle::new();
     lifecycle.stop_on_signals();

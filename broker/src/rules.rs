@@ -49,6 +49,18 @@ impl Actions {
     }
 }
 
+impl FromStr for Actions {
+    type Err = ParseRuleError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "R" => Ok(Actions::R),
+            "W" => Ok(Actions::W),
+            "RW" => Ok(Actions::RW),
+            _ => Err(ParseRuleError::Actions(text.chars().take(GRANT_CHARS_MAX + 1).collect())),
+        }
+    }
+}
+
 /// Why a text is no grant or parent topic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseRuleError {
@@ -58,6 +70,9 @@ pub enum ParseRuleError {
     /// Not a parent topic.
     #[error("`{0}` is not a parent topic: 1 to {GRANT_CHARS_MAX} of 0-9 A-Z a-z _ -")]
     Parent(String),
+    /// Not an action.
+    #[error("`{0}` is not R, W or RW")]
+    Actions(String),
 }
 
 /// The first level of topics, created by an administrator.
@@ -104,6 +119,7 @@ impl From<ParentTopic> for String {
 
 /// Where a credential may do what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Grant {
     /// A topic filter; may hold `{device}`.
     #[schema(value_type = String, example = "rtc-up/{device}")]

@@ -1,4 +1,4 @@
-//! Once a second: clients that fell silent. Once a minute: offline messages and sessions that are too old.
+//! Once a second: clients that fell silent, refusals that were not logged. Once a minute: offline messages and sessions that are too old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) -> Result<(), std
         }
         ticks += 1;
         let now = broker.clock.now();
+        broker.tell_left_out();
         for instance in broker.instances() {
             for client in instance.clients.all() {
                 end_if_silent(&client, now);

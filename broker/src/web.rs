@@ -16,8 +16,12 @@ use crate::sync::locked;
 mod admin;
 /// Clients: who is connected, and closing connections.
 mod clients;
+/// What a request brings.
+mod extract;
 /// Sending a message.
 mod messages;
+/// What the description of the API says of all operations.
+mod openapi;
 /// Every path.
 pub mod routes;
 

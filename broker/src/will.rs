@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use tracing::debug;
+use tracing::info;
 
 use crate::broker::Broker;
 use crate::codec;
 use crate::instance::Instance;
 use crate::message::Message;
 use crate::recovery::Will;
+use crate::refusals::{Refused, shortened};
 use crate::route::{Deliveries, Sender};
 use crate::rows;
 use crate::rules::{Permissions, Profile, check_standard_topic};
@@ -32,7 +33,10 @@ impl Broker {
             }
             Err(refusal) => {
                 self.metrics.publish_refused(refusal.reason());
-                debug!(topic = will.topic, %refusal, "a will was not published");
+                if self.logs_refusal(Refused::Publish, refusal.reason()) {
+                    let topic = shortened(&will.topic);
+                    info!(topic, reason = refusal.reason(), %refusal, "a will was not published");
+                }
             }
         }
     }

@@ -22,6 +22,7 @@ use crate::codec::{self, Connect};
 use crate::config::DuplicateClient;
 use crate::instance::Instance;
 use crate::outbox::Outbox;
+use crate::refusals::{Refused, shortened};
 use crate::rows;
 use crate::rules::Profile;
 use crate::store::{Epoch, StoreFailed};
@@ -71,17 +72,10 @@ pub async fn handshake(
     connect: &Connect,
     origin: Origin,
 ) -> Result<Peer, HandshakeError> {
-    let (instance, admitted) = admit(broker, connect, &origin).map_err(|refusal| {
-        broker.metrics.connection_refused(refusal.reason());
-        info!(client.id = connect.client_id, peer = %origin.peer, code = refusal.code(), %refusal, "connection refused");
-        HandshakeError::Refused(refusal)
-    })?;
+    let refused = |refusal| connection_refused(broker, connect, &origin, refusal);
+    let (instance, admitted) = admit(broker, connect, &origin).map_err(refused)?;
     let newcomer = Newcomer { connect, admitted: &admitted, origin: &origin };
-    let claim = claim(broker, &instance, newcomer).await.map_err(|refusal| {
-        broker.metrics.connection_refused(refusal.reason());
-        info!(client.id = connect.client_id, peer = %origin.peer, code = refusal.code(), %refusal, "connection refused");
-        HandshakeError::Refused(refusal)
-    })?;
+    let claim = claim(broker, &instance, newcomer).await.map_err(refused)?;
     let (session_present, epoch) = prepare(broker, &instance, connect, &admitted, &claim);
     let mut peer = Peer {
         broker: broker.clone(),
@@ -100,6 +94,21 @@ pub async fn handshake(
     peer.will.clone_from(&connect.will);
     peer.open(session_present, &origin);
     Ok(peer)
+}
+
+fn connection_refused(
+    broker: &Broker,
+    connect: &Connect,
+    origin: &Origin,
+    refusal: Refusal,
+) -> HandshakeError {
+    let reason = refusal.reason();
+    broker.metrics.connection_refused(reason);
+    if broker.logs_refusal(Refused::Connect, reason) {
+        let (id, code) = (shortened(&connect.client_id), refusal.code());
+        info!(client.id = id, peer = %origin.peer, code, reason, %refusal, "connection refused");
+    }
+    HandshakeError::Refused(refusal)
 }
 
 fn admit(broker: &Broker, connect: &Connect, origin: &Origin) -> Result<(Arc<Instance>, Admitted), Refusal> {

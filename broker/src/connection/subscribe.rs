@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use tracing::debug;
+use tracing::info;
 
 use super::{Acks, Peer};
 use crate::client::{Due, DueOctets};
 use crate::codec::{self, Ack};
 use crate::message::{Message, Qos};
+use crate::refusals::{Refused, shortened};
 use crate::rows;
 use crate::rules::{Profile, Subscribed};
 use crate::session::{Body, Outgoing};
@@ -36,7 +37,10 @@ impl Peer {
                 }
                 Err(reason) => {
                     self.broker.metrics.subscribe_refused(reason);
-                    debug!(client.id = %self.client.id, filter, reason, "subscription refused");
+                    if self.broker.logs_refusal(Refused::Subscribe, reason) {
+                        let filter = shortened(&filter);
+                        info!(client.id = %self.client.id, filter, reason, "subscription refused");
+                    }
                     codes.push(FAILURE);
                 }
             }

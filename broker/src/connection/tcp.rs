@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::Peer;
 use super::handshake::{CONNECT_BYTES_MAX, CONNECT_SECS_MAX, HandshakeError, Origin, handshake};
@@ -18,6 +18,7 @@ use crate::admission::code;
 use crate::broker::Broker;
 use crate::client::CloseReason;
 use crate::codec::{self, CONNACK_V5_UNSUPPORTED, CodecError, Connect, Packet};
+use crate::refusals::Refused;
 
 /// Octets read at once, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 64 * 1024;
@@ -112,17 +113,27 @@ pub fn answer_to(failure: &ConnectFailure) -> &'static [u8] {
     }
 }
 
-async fn refuse(broker: &Broker, socket: &TcpStream, failure: ConnectFailure) -> Option<(Peer, BytesMut)> {
-    match &failure {
-        ConnectFailure::Codec(CodecError::ProtocolLevel(_), _) => {
+/// Counts and logs a first packet that is no CONNECT we take.
+pub fn count_failure(broker: &Broker, failure: &ConnectFailure) {
+    match failure {
+        ConnectFailure::Codec(CodecError::ProtocolLevel(level), _) => {
             broker.metrics.connection_refused("protocol_level");
+            if broker.logs_refusal(Refused::Connect, "protocol_level") {
+                info!(level, reason = "protocol_level", "connection refused");
+            }
         }
         ConnectFailure::Codec(error, _) => {
             broker.metrics.packet_malformed();
-            debug!(%error, "malformed first packet");
+            if broker.logs_refusal(Refused::Packet, "malformed") {
+                info!(%error, "malformed first packet, connection closed");
+            }
         }
         ConnectFailure::Socket => broker.metrics.connection_refused("closed_before_connect"),
     }
+}
+
+async fn refuse(broker: &Broker, socket: &TcpStream, failure: ConnectFailure) -> Option<(Peer, BytesMut)> {
+    count_failure(broker, &failure);
     write_all(socket, answer_to(&failure)).await;
     None
 }

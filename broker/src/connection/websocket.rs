@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::Peer;
 use super::handshake::{CONNECT_SECS_MAX, HandshakeError, Origin, handshake};
-use super::tcp::{ConnectFailure, FirstPacket, answer_to, parse_connect};
+use super::tcp::{ConnectFailure, FirstPacket, answer_to, count_failure, parse_connect};
 use crate::broker::Broker;
 use crate::client::CloseReason;
 use crate::codec;
@@ -115,7 +115,7 @@ async fn begin(
 ) -> Option<(Peer, BytesMut)> {
     let answer = match first {
         Err(failure) => {
-            broker.metrics.packet_malformed();
+            count_failure(broker, &failure);
             answer_to(&failure).to_vec()
         }
         Ok((connect, rest)) => match handshake(broker, &connect, origin).await {

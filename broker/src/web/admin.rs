@@ -14,12 +14,11 @@ use utoipa::ToSchema;
 use wire::{GroupId, InstanceId};
 
 use super::App;
+use super::extract::{Body, Nothing};
 use crate::client::CloseReason;
+use crate::credential::{self, CredentialMistake, check_access_key};
 use crate::rules::{Credential, Grant, ParentTopic, Rules};
 use crate::sync::{locked, read_locked};
-
-/// Longest access key, in characters.
-const ACCESS_KEY_CHARS_MAX: usize = 64;
 
 /// An instance.
 #[derive(Serialize, ToSchema)]
@@ -38,7 +37,7 @@ pub struct InstanceView {
 
 /// Lists instances.
 #[utoipa::path(get, path = "/api/v1/instances", responses((status = 200, body = Vec<InstanceView>)))]
-pub async fn list_instances(State(app): State<Arc<App>>) -> Json<Vec<InstanceView>> {
+pub async fn list_instances(State(app): State<Arc<App>>, _: Nothing) -> Json<Vec<InstanceView>> {
     let instances = app.broker.instances().into_iter().map(|instance| {
         let rules = instance.rules();
         InstanceView {
@@ -56,10 +55,12 @@ pub async fn list_instances(State(app): State<Arc<App>>) -> Json<Vec<InstanceVie
 }
 
 /// Creates an instance; nothing happens when it exists.
-#[utoipa::path(put, path = "/api/v1/instances/{instance}", responses((status = 204), (status = 400)))]
+#[utoipa::path(put, path = "/api/v1/instances/{instance}",
+    responses((status = 204, description = "it exists"), (status = 400, description = "not an instance ID: 3 to 64 of 0-9 A-Z a-z _ -")))]
 pub async fn put_instance(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<StatusCode, Problem> {
     let id: InstanceId = id.parse().map_err(|error| bad("instance-invalid", &error))?;
     app.broker.add_instance(id.as_str(), Rules::default());
@@ -69,20 +70,25 @@ pub async fn put_instance(
 }
 
 /// Lists groups.
-#[utoipa::path(get, path = "/api/v1/instances/{instance}/groups", responses((status = 200, body = Vec<String>), (status = 404)))]
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/groups",
+    responses((status = 200, body = Vec<String>), (status = 404, description = "no such instance")))]
 pub async fn list_groups(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Json<Vec<String>>, Problem> {
     let rules = app.instance(&id)?.rules();
     Ok(Json(rules.groups.iter().map(ToString::to_string).collect()))
 }
 
 /// Creates a group; nothing happens when it exists.
-#[utoipa::path(put, path = "/api/v1/instances/{instance}/groups/{group}", responses((status = 204), (status = 400), (status = 404)))]
+#[utoipa::path(put, path = "/api/v1/instances/{instance}/groups/{group}",
+    responses((status = 204, description = "it exists"), (status = 404, description = "no such instance"),
+        (status = 400, description = "not a group ID: 7 to 64 of 0-9 A-Z a-z _ -, begins with GID_ or GID-")))]
 pub async fn put_group(
     State(app): State<Arc<App>>,
     Path((id, group)): Path<(String, String)>,
+    _: Nothing,
 ) -> Result<StatusCode, Problem> {
     let group: GroupId = group.parse().map_err(|error| bad("group-invalid", &error))?;
     let instance = app.instance(&id)?;
@@ -91,10 +97,12 @@ pub async fn put_group(
 }
 
 /// Deletes a group. Connected clients stay; their next connect is refused.
-#[utoipa::path(delete, path = "/api/v1/instances/{instance}/groups/{group}", responses((status = 204), (status = 404)))]
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}/groups/{group}",
+    responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance or group")))]
 pub async fn delete_group(
     State(app): State<Arc<App>>,
     Path((id, group)): Path<(String, String)>,
+    _: Nothing,
 ) -> Result<StatusCode, Problem> {
     let instance = app.instance(&id)?;
     let missing = || Problem::not_found("group-not-found", format!("there is no group `{group}`"));
@@ -105,20 +113,25 @@ pub async fn delete_group(
 }
 
 /// Lists parent topics.
-#[utoipa::path(get, path = "/api/v1/instances/{instance}/topics", responses((status = 200, body = Vec<String>), (status = 404)))]
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/topics",
+    responses((status = 200, body = Vec<String>), (status = 404, description = "no such instance")))]
 pub async fn list_topics(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Json<Vec<String>>, Problem> {
     let rules = app.instance(&id)?.rules();
     Ok(Json(rules.topics.iter().map(|topic| topic.as_str().to_owned()).collect()))
 }
 
 /// Creates a parent topic; nothing happens when it exists.
-#[utoipa::path(put, path = "/api/v1/instances/{instance}/topics/{topic}", responses((status = 204), (status = 400), (status = 404)))]
+#[utoipa::path(put, path = "/api/v1/instances/{instance}/topics/{topic}",
+    responses((status = 204, description = "it exists"), (status = 404, description = "no such instance"),
+        (status = 400, description = "not a parent topic: 1 to 64 of 0-9 A-Z a-z _ -")))]
 pub async fn put_topic(
     State(app): State<Arc<App>>,
     Path((id, topic)): Path<(String, String)>,
+    _: Nothing,
 ) -> Result<StatusCode, Problem> {
     let topic: ParentTopic = topic.parse().map_err(|error| bad("topic-invalid", &error))?;
     let instance = app.instance(&id)?;
@@ -127,10 +140,12 @@ pub async fn put_topic(
 }
 
 /// Deletes a parent topic. Nobody can publish or subscribe below it any more.
-#[utoipa::path(delete, path = "/api/v1/instances/{instance}/topics/{topic}", responses((status = 204), (status = 404)))]
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}/topics/{topic}",
+    responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance or parent topic")))]
 pub async fn delete_topic(
     State(app): State<Arc<App>>,
     Path((id, topic)): Path<(String, String)>,
+    _: Nothing,
 ) -> Result<StatusCode, Problem> {
     let instance = app.instance(&id)?;
     let missing = || Problem::not_found("topic-not-found", format!("there is no parent topic `{topic}`"));
@@ -155,11 +170,10 @@ pub struct CredentialView {
 pub struct CredentialChange {
     /// Absent: the secret it has, or a new one that the answer tells.
     secret: Option<String>,
-    /// Absent: any group of the instance.
+    /// Groups that exist, at least one. Absent: any group of the instance.
     #[schema(value_type = Option<Vec<String>>)]
     groups: Option<BTreeSet<GroupId>>,
-    /// What its clients may do.
-    #[serde(default)]
+    /// What its clients may do below parent topics that exist; an empty list grants nothing but P2P messages to them.
     allow: Vec<Grant>,
 }
 
@@ -173,10 +187,12 @@ pub struct CredentialMade {
 }
 
 /// Lists credentials, without secrets.
-#[utoipa::path(get, path = "/api/v1/instances/{instance}/credentials", responses((status = 200, body = Vec<CredentialView>), (status = 404)))]
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/credentials",
+    responses((status = 200, body = Vec<CredentialView>), (status = 404, description = "no such instance")))]
 pub async fn list_credentials(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Json<Vec<CredentialView>>, Problem> {
     let rules = app.instance(&id)?.rules();
     let views = rules.credentials.iter().map(|(access_key, credential)| CredentialView {
@@ -189,19 +205,24 @@ pub async fn list_credentials(
 
 /// Creates or changes a credential. Connections made with it are closed, so that they sign in under the new rules.
 #[utoipa::path(put, path = "/api/v1/instances/{instance}/credentials/{access_key}", request_body = CredentialChange,
-    responses((status = 200, body = CredentialMade), (status = 400), (status = 404)))]
+    responses((status = 200, body = CredentialMade), (status = 404, description = "no such instance"),
+        (status = 400, description = "not JSON, not an access key, or an empty secret"),
+        (status = 422, description = "a key that is missing, unknown or of another type; a group, a parent topic or a placeholder that does not exist")))]
 pub async fn put_credential(
     State(app): State<Arc<App>>,
     Path((id, access_key)): Path<(String, String)>,
-    Json(change): Json<CredentialChange>,
+    Body(change): Body<CredentialChange>,
 ) -> Result<Json<CredentialMade>, Problem> {
-    check_access_key(&access_key)?;
+    check_access_key(&access_key)
+        .map_err(|mistake| Problem::bad_request(mistake.kind(), mistake.to_string()))?;
     if change.secret.as_deref() == Some("") {
         return Err(Problem::bad_request("secret-invalid", "a secret must not be empty"));
     }
     let instance = app.instance(&id)?;
     let made = app
         .change_rules(&instance, |rules| {
+            let mistakes = credential::mistakes(change.groups.as_ref(), &change.allow, rules);
+            refuse_mistakes(&mistakes)?;
             let had = rules.credentials.get(&access_key).map(|credential| credential.secret.clone());
             let given = change.secret.map(Secret::new);
             let is_new = given.is_none() && had.is_none();
@@ -217,10 +238,12 @@ pub async fn put_credential(
 }
 
 /// Revokes a credential and closes connections made with it.
-#[utoipa::path(delete, path = "/api/v1/instances/{instance}/credentials/{access_key}", responses((status = 204), (status = 404)))]
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}/credentials/{access_key}",
+    responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance or access key")))]
 pub async fn delete_credential(
     State(app): State<Arc<App>>,
     Path((id, access_key)): Path<(String, String)>,
+    _: Nothing,
 ) -> Result<StatusCode, Problem> {
     let instance = app.instance(&id)?;
     let missing =
@@ -240,13 +263,11 @@ fn close_signed_by(instance: &crate::instance::Instance, access_key: &str) {
     }
 }
 
-fn check_access_key(text: &str) -> Result<(), Problem> {
-    let length_fits = (1..=ACCESS_KEY_CHARS_MAX).contains(&text.chars().count());
-    if length_fits && text.chars().all(wire::name::is_name_char) {
-        return Ok(());
-    }
-    let detail = format!("an access key has 1 to {ACCESS_KEY_CHARS_MAX} of 0-9 A-Z a-z _ -");
-    Err(Problem::bad_request("access-key-invalid", detail))
+/// All of them in one answer.
+fn refuse_mistakes(mistakes: &[CredentialMistake]) -> Result<(), Problem> {
+    let Some(first) = mistakes.first() else { return Ok(()) };
+    let all = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    Err(Problem::unprocessable(first.kind(), all))
 }
 
 fn bad(kind: &str, error: &dyn std::error::Error) -> Problem {

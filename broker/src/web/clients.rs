@@ -8,13 +8,19 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
+use wire::GroupId;
+use wire::name::ParseNameError;
 
 use super::App;
+use super::extract::Nothing;
 use crate::client::{Client, CloseReason};
+use crate::instance::Instance;
 use crate::sync::locked;
 
-/// Clients in one answer.
+/// Most clients in one answer.
 const CLIENTS_MAX: usize = 1000;
+/// Clients in one answer that asks for no number.
+const CLIENTS_DEFAULT: usize = 100;
 
 /// A client.
 #[derive(Serialize, ToSchema)]
@@ -60,54 +66,89 @@ fn view(client: &Client) -> ClientView {
     }
 }
 
-/// Which clients to list.
+/// Which clients to list. The next page is asked for with `after` = the last client ID of this one.
 #[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ClientsQuery {
     /// Only of this group.
     group: Option<String>,
+    /// Only those whose client ID begins so.
+    prefix: Option<String>,
     /// Only connected, or only absent ones.
     online: Option<bool>,
     /// Only after this client ID, for the next page.
     after: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
 }
 
-/// Lists clients in order of client ID, at most 1,000.
+/// Lists clients in order of client ID.
 #[utoipa::path(get, path = "/api/v1/instances/{instance}/clients", params(ClientsQuery),
-    responses((status = 200, body = Vec<ClientView>), (status = 404)))]
+    responses((status = 200, body = Vec<ClientView>), (status = 404, description = "no such instance or group"),
+        (status = 400, description = "an unknown query key, a limit outside 1 to 1000, or a value of another type")))]
 pub async fn list(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(query): Query<ClientsQuery>,
 ) -> Result<Json<Vec<ClientView>>, Problem> {
-    let mut clients = app.instance(&id)?.clients.all();
+    let instance = app.instance(&id)?;
+    let limit = query.limit.unwrap_or(CLIENTS_DEFAULT);
+    if !(1..=CLIENTS_MAX).contains(&limit) {
+        let detail = format!("`limit` is {limit}; 1 to {CLIENTS_MAX} are allowed");
+        return Err(Problem::bad_request("limit-invalid", detail));
+    }
+    let mut clients = instance.clients.all();
+    if let Some(group) = &query.group {
+        clients.retain(|client| group_of(client) == group);
+        check_group(&instance, group, !clients.is_empty())?;
+    }
     clients.sort_by(|a, b| a.id.cmp(&b.id));
-    let of_group = |client: &Client| {
-        query.group.as_deref().is_none_or(|group| client.id.split("@@@").next() == Some(group))
-    };
+    let starts = |client: &Client| query.prefix.as_deref().is_none_or(|prefix| client.id.starts_with(prefix));
     let views = clients
         .iter()
-        .filter(|client| query.after.as_deref().is_none_or(|after| &*client.id > after) && of_group(client))
+        .filter(|client| query.after.as_deref().is_none_or(|after| &*client.id > after) && starts(client))
         .map(|client| view(client))
         .filter(|view| query.online.is_none_or(|online| view.online == online));
-    Ok(Json(views.take(CLIENTS_MAX).collect()))
+    Ok(Json(views.take(limit).collect()))
+}
+
+fn group_of(client: &Client) -> &str {
+    client.id.split(wire::name::SEPARATOR).next().unwrap_or_default()
+}
+
+/// A group that was deleted may still have clients.
+fn check_group(instance: &Instance, text: &str, has_clients: bool) -> Result<(), Problem> {
+    let group: GroupId = text
+        .parse()
+        .map_err(|error: ParseNameError| Problem::bad_request("group-invalid", error.to_string()))?;
+    if has_clients || instance.rules().groups.contains(&group) {
+        return Ok(());
+    }
+    Err(Problem::not_found("group-not-found", format!("there is no group `{group}`")))
 }
 
 /// Shows a client.
 #[utoipa::path(get, path = "/api/v1/instances/{instance}/clients/{client_id}",
-    responses((status = 200, body = ClientView), (status = 404)))]
+    responses((status = 200, body = ClientView), (status = 404, description = "no such instance, or the client has never connected")))]
 pub async fn show(
     State(app): State<Arc<App>>,
     Path((id, client_id)): Path<(String, String)>,
+    _: Nothing,
 ) -> Result<Json<ClientView>, Problem> {
     Ok(Json(view(&*find(&app, &id, &client_id)?)))
 }
 
 /// Closes a client's connection; it may come back at once.
 #[utoipa::path(post, path = "/api/v1/instances/{instance}/clients/{client_id}/disconnect",
-    responses((status = 204), (status = 404), (status = 409)))]
+    responses((status = 204, description = "its connection is closed"),
+        (status = 404, description = "no such instance, or the client has never connected"),
+        (status = 409, description = "the client is not connected")))]
 pub async fn disconnect(
     State(app): State<Arc<App>>,
     Path((id, client_id)): Path<(String, String)>,
+    _: Nothing,
 ) -> Result<StatusCode, Problem> {
     let client = find(&app, &id, &client_id)?;
     let mut state = locked(&client.state);

@@ -13,6 +13,7 @@ use service_kit::random;
 use utoipa::ToSchema;
 
 use super::App;
+use super::extract::Body;
 use crate::message::{Message, Qos};
 use crate::route::{Deliveries, Sender};
 use crate::rules::{Permissions, Profile, check_standard_topic};
@@ -46,11 +47,13 @@ pub struct MessageSent {
 
 /// Sends a message.
 #[utoipa::path(post, path = "/api/v1/instances/{instance}/messages", request_body = SendMessage,
-    responses((status = 202, body = MessageSent), (status = 400), (status = 404), (status = 422)))]
+    responses((status = 202, body = MessageSent), (status = 404, description = "no such instance"),
+        (status = 400, description = "not JSON, both payloads, or no base64"),
+        (status = 422, description = "a key that is missing, unknown or of another type; a topic that cannot be published to, a QoS other than 0, 1, 2, or too large a payload")))]
 pub async fn send(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Json(request): Json<SendMessage>,
+    Body(request): Body<SendMessage>,
 ) -> Result<(StatusCode, Json<MessageSent>), Problem> {
     let instance = app.instance(&id)?;
     let broker = &app.broker;

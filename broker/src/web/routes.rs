@@ -10,13 +10,14 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, admin, clients, messages};
+use super::{App, admin, clients, messages, openapi};
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Broker API",
     description = "Administers instances, groups, parent topics and credentials, shows clients, and sends messages. \
-                   Every path needs `Authorization: Bearer <api token>`. Errors are application/problem+json (RFC 9457)."
+                   Every path needs `Authorization: Bearer <api token>`. Errors are application/problem+json (RFC 9457). \
+                   What is unknown is refused and changes nothing: query keys, keys of bodies, values, and names that nobody created."
 ))]
 struct Api;
 
@@ -39,6 +40,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         // Messages.
         .routes(routes!(messages::send))
         .split_for_parts();
+    let document = openapi::complete(document);
     let api = api.layer(from_fn_with_state(app.guard.clone(), require_token)).with_state(app.clone());
     Router::new()
         .merge(api)

@@ -54,34 +54,172 @@ async fn what_is_laid_down_takes_effect_at_once() {
     assert_eq!(send(call(&broker, Method::DELETE, "/mqtt-new/credentials/AKX")).await.0, 404);
 }
 
-#[tokio::test]
-async fn bad_input_gets_a_problem_and_changes_nothing() {
-    let broker = TestBroker::start();
-    let kind = async |method: Method, path: &str, body: Option<Value>| {
-        let request = call(&broker, method, path);
-        let request = match body {
-            Some(body) => request.json(&body),
-            None => request,
-        };
-        let (status, problem) = send(request).await;
-        format!("{} {}", status.as_u16(), problem["type"].as_str().unwrap_or("-"))
+/// Status, kind and what to change, in one line.
+async fn answer(broker: &TestBroker, method: Method, path: &str, body: Option<Value>) -> String {
+    let request = call(broker, method, path);
+    let request = match body {
+        Some(body) => request.json(&body),
+        None => request,
     };
-    insta::assert_snapshot!(kind(Method::PUT, "/x", None).await, @"400 urn:problem:instance-invalid");
-    insta::assert_snapshot!(kind(Method::PUT, "/mqtt-test/groups/RTC", None).await, @"400 urn:problem:group-invalid");
-    insta::assert_snapshot!(kind(Method::PUT, "/mqtt-test/topics/a%2Fb", None).await, @"400 urn:problem:topic-invalid");
-    insta::assert_snapshot!(kind(Method::PUT, "/nowhere/topics/a", None).await, @"404 urn:problem:instance-not-found");
-    insta::assert_snapshot!(kind(Method::DELETE, "/mqtt-test/topics/none", None).await, @"404 urn:problem:topic-not-found");
+    let (status, problem) = send(request).await;
+    let kind = problem["type"].as_str().unwrap_or("-").trim_start_matches("urn:problem:");
+    format!("{} {kind}: {}", status.as_u16(), problem["detail"].as_str().unwrap_or("-"))
+}
+
+/// Everything that is laid down, to see that nothing changed.
+async fn laid_down(broker: &TestBroker) -> String {
+    let mut all = String::new();
+    for path in ["", "/mqtt-test/groups", "/mqtt-test/topics", "/mqtt-test/credentials", "/mqtt-test/clients"]
+    {
+        all += &send(call(broker, Method::GET, path)).await.1.to_string();
+    }
+    all
+}
+
+#[tokio::test]
+async fn names_out_of_their_shape_and_unknown_ones_get_a_problem_and_change_nothing() {
+    let broker = TestBroker::start();
+    let before = laid_down(&broker).await;
+    let told = async |method, path| answer(&broker, method, path, None).await;
+    insta::assert_snapshot!(told(Method::PUT, "/x").await, @"400 instance-invalid: instance ID `x` has fewer than 3 characters");
+    insta::assert_snapshot!(told(Method::PUT, "/mqtt-test/groups/RTC").await, @"400 group-invalid: group ID `RTC` has fewer than 7 characters");
+    insta::assert_snapshot!(told(Method::PUT, "/mqtt-test/topics/a%2Fb").await, @"400 topic-invalid: `a/b` is not a parent topic: 1 to 64 of 0-9 A-Z a-z _ -");
+    insta::assert_snapshot!(told(Method::PUT, "/nowhere/topics/a").await, @"404 instance-not-found: there is no instance `nowhere`");
+    insta::assert_snapshot!(told(Method::DELETE, "/mqtt-test/topics/none").await, @"404 topic-not-found: there is no parent topic `none`");
+    insta::assert_snapshot!(told(Method::PATCH, "/mqtt-test/topics").await, @"405 method-not-allowed: Method Not Allowed");
+    insta::assert_snapshot!(told(Method::GET, "/mqtt-test/groups?limit=3").await, @"400 query-not-taken: this operation takes no query");
+    insta::assert_snapshot!(told(Method::PUT, "/mqtt-test/groups/GID_MORE?force=true").await, @"400 query-not-taken: this operation takes no query");
+    insta::assert_snapshot!(told(Method::POST, "/mqtt-test/clients/GID_TEST@@@nobody/disconnect").await, @"404 client-not-found: client `GID_TEST@@@nobody` has never connected");
+    let body = Some(json!({ "id": "GID_MORE" }));
+    insta::assert_snapshot!(answer(&broker, Method::PUT, "/mqtt-test/groups/GID_MORE", body).await, @"400 body-not-taken: this operation takes no body");
+    assert_eq!(laid_down(&broker).await, before);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_sent_gets_a_problem_and_reaches_nobody() {
+    let broker = TestBroker::start();
+    let mut reader = broker.client("reader").await;
+    reader.subscribe(&[("news/#", 1)], &[1]).await;
+    let told = async |body| answer(&broker, Method::POST, "/mqtt-test/messages", body).await;
     let message = |topic: &str| Some(json!({ "topic": topic, "payload": "x" }));
-    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", message("nowhere/x")).await, @"422 urn:problem:topic-refused");
-    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", message("down/p2p/bob")).await, @"422 urn:problem:topic-refused");
-    let both = Some(json!({ "topic": "news/x", "payload": "x", "payload_base64": "eA==" }));
-    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", both).await, @"400 urn:problem:payload-invalid");
-    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", Some(json!({}))).await, @"422 urn:problem:unprocessable-entity");
-    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", None).await, @"415 urn:problem:unsupported-media-type");
-    insta::assert_snapshot!(kind(Method::PATCH, "/mqtt-test/topics", None).await, @"405 urn:problem:method-not-allowed");
-    let qos = Some(json!({ "topic": "news/x", "qos": 3 }));
-    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/messages", qos).await, @"422 urn:problem:qos-invalid");
-    insta::assert_snapshot!(kind(Method::POST, "/mqtt-test/clients/GID_TEST@@@nobody/disconnect", None).await, @"404 urn:problem:client-not-found");
+    insta::assert_snapshot!(told(message("nowhere/x")).await, @"422 topic-refused: parent topic `nowhere` does not exist");
+    insta::assert_snapshot!(told(message("down/p2p/bob")).await, @"422 topic-refused: the topic is not valid: P2P topic `down/p2p/bob` does not name exactly one client");
+    insta::assert_snapshot!(told(message(&format!("news/{}", "x".repeat(60)))).await, @"422 topic-refused: the topic is not valid: topic has 65 characters, 3 to 64 are allowed");
+    insta::assert_snapshot!(told(Some(json!({ "topic": "news/x", "payload": "x", "payload_base64": "eA==" }))).await, @"400 payload-invalid: give `payload` or `payload_base64`, not both");
+    insta::assert_snapshot!(told(Some(json!({ "topic": "news/x", "qos": 3 }))).await, @"422 qos-invalid: qos is 0, 1 or 2");
+    insta::assert_snapshot!(told(Some(json!({ "topic": "news/x", "retained": true }))).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: retained: unknown field `retained`, expected one of `topic`, `payload`, `payload_base64`, `qos`, `retain`, `clean_session` at line 1 column 11");
+    insta::assert_snapshot!(told(Some(json!({}))).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: missing field `topic` at line 1 column 2");
+    insta::assert_snapshot!(told(None).await, @"415 unsupported-media-type: Expected request with `Content-Type: application/json`");
+    reader.expect_silence().await;
+    let refused = broker.metric("broker_publish_refused_total").await;
+    assert!((refused - 3.0).abs() < f64::EPSILON, "{refused}");
+}
+
+#[tokio::test]
+async fn a_credential_names_only_what_exists() {
+    let broker = TestBroker::start();
+    let before = laid_down(&broker).await;
+    let told =
+        async |body: Value| answer(&broker, Method::PUT, "/mqtt-test/credentials/AKX", Some(body)).await;
+    let grant = |topic: &str, actions: &str| json!({ "allow": [{ "topic": topic, "actions": actions }] });
+    insta::assert_snapshot!(told(json!({})).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: missing field `allow` at line 1 column 2");
+    insta::assert_snapshot!(told(json!({ "allow": [], "colour": 1 })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `secret`, `groups`, `allow` at line 1 column 20");
+    insta::assert_snapshot!(told(json!({ "allow": [{ "topic": "news/#", "actions": "R", "qos": 1 }] })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: allow[0].qos: unknown field `qos`, expected `topic` or `actions` at line 1 column 30");
+    insta::assert_snapshot!(told(json!({ "allow": [], "groups": [] })).await, @"422 groups-empty: `groups` is empty, so nobody could sign in; leave it out for any group of the instance");
+    insta::assert_snapshot!(told(json!({ "allow": [], "groups": ["RTC"] })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: groups[0]: group ID `RTC` has fewer than 7 characters at line 1 column 28");
+    insta::assert_snapshot!(told(json!({ "allow": [], "secret": "" })).await, @"400 secret-invalid: a secret must not be empty");
+    insta::assert_snapshot!(told(grant("news/#", "X")).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: allow[0].actions: unknown variant `X`, expected one of `R`, `W`, `RW` at line 1 column 24");
+    insta::assert_snapshot!(told(grant("news/#/x", "R")).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: allow[0].topic: `news/#/x` is not a topic filter of 1 to 64 characters with well-placed wildcards at line 1 column 44");
+    insta::assert_snapshot!(told(grant("news/{client}", "R")).await, @"422 placeholder-unknown: grant `news/{client}`: `{client}` stands for nothing; the only placeholder is {device}");
+    let both = json!({ "groups": ["GID_NOBODY"], "allow": [{ "topic": "old/#", "actions": "R" }] });
+    insta::assert_snapshot!(told(both).await, @"422 group-unknown: group `GID_NOBODY` does not exist in the instance; its groups: GID_OTHER, GID_TEST; grant `old/#`: parent topic `old` does not exist in the instance; its parent topics: down, news, up");
+    let key =
+        answer(&broker, Method::PUT, "/mqtt-test/credentials/AK%7C", Some(json!({ "allow": [] }))).await;
+    insta::assert_snapshot!(key, @"400 access-key-invalid: an access key has 1 to 64 of 0-9 A-Z a-z _ -");
+    assert_eq!(laid_down(&broker).await, before);
+}
+
+#[tokio::test]
+async fn clients_come_in_pages_and_a_wrong_question_is_refused() {
+    let broker = TestBroker::start();
+    for device in ["a", "b", "ba", "c", "d"] {
+        broker.client(device).await.disconnect().await;
+    }
+    let ids = async |query: &str| {
+        let (status, listed) = send(call(&broker, Method::GET, &format!("/mqtt-test/clients{query}"))).await;
+        assert_eq!(status, 200, "{listed}");
+        let ids = listed.as_array().unwrap().iter().map(|client| client["client_id"].as_str().unwrap());
+        ids.map(|id| id.trim_start_matches("GID_TEST@@@").to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(ids("?limit=2").await, "a b");
+    assert_eq!(ids("?limit=2&after=GID_TEST@@@b").await, "ba c");
+    assert_eq!(ids("?limit=1000&after=GID_TEST@@@c").await, "d");
+    assert_eq!(ids("?prefix=GID_TEST@@@b").await, "b ba");
+    assert_eq!(ids("?online=true").await, "");
+    assert_eq!(ids("?group=GID_OTHER").await, "");
+    let told =
+        async |query: &str| answer(&broker, Method::GET, &format!("/mqtt-test/clients?{query}"), None).await;
+    insta::assert_snapshot!(told("limit=0").await, @"400 limit-invalid: `limit` is 0; 1 to 1000 are allowed");
+    insta::assert_snapshot!(told("limit=1001").await, @"400 limit-invalid: `limit` is 1001; 1 to 1000 are allowed");
+    insta::assert_snapshot!(told("limit=ten").await, @"400 bad-request: Failed to deserialize query string: limit: invalid digit found in string");
+    insta::assert_snapshot!(told("online=maybe").await, @"400 bad-request: Failed to deserialize query string: online: provided string was not `true` or `false`");
+    insta::assert_snapshot!(told("page=2").await, @"400 bad-request: Failed to deserialize query string: page: unknown field `page`, expected one of `group`, `prefix`, `online`, `after`, `limit`");
+    insta::assert_snapshot!(told("group=RTC").await, @"400 group-invalid: group ID `RTC` has fewer than 7 characters");
+    insta::assert_snapshot!(told("group=GID_NOBODY").await, @"404 group-not-found: there is no group `GID_NOBODY`");
+}
+
+#[tokio::test]
+async fn without_a_limit_a_hundred_clients_come() {
+    let broker = TestBroker::start();
+    for number in 0..101 {
+        broker.client(&format!("{number}")).await.disconnect().await;
+    }
+    let (_, listed) = send(call(&broker, Method::GET, "/mqtt-test/clients")).await;
+    assert_eq!(listed.as_array().unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn the_description_names_token_and_errors_of_every_operation() {
+    let broker = TestBroker::start();
+    let document: Value =
+        reqwest::get(format!("{}/openapi.json", broker.http)).await.unwrap().json().await.unwrap();
+    assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    assert!(document["components"]["schemas"]["Problem"]["properties"]["detail"].is_object());
+    let operations = document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+        item.as_object()
+            .unwrap()
+            .iter()
+            .map(move |(method, operation)| (format!("{method} {path}"), operation))
+    });
+    let mut lines = Vec::new();
+    for (name, operation) in operations {
+        assert!(operation["security"][0]["bearer"].is_array(), "{name}");
+        let responses = operation["responses"].as_object().unwrap();
+        for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
+            let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{name} {status}");
+            assert_ne!(response["description"], "", "{name} {status}");
+        }
+        let statuses = responses.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+        lines.push(format!("{}: {statuses}", name.replace("/api/v1/instances", "…")));
+    }
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    get …: 200 400 401
+    put …/{instance}: 204 400 401 500
+    get …/{instance}/clients: 200 400 401 404
+    get …/{instance}/clients/{client_id}: 200 400 401 404
+    post …/{instance}/clients/{client_id}/disconnect: 204 400 401 404 409 500
+    get …/{instance}/credentials: 200 400 401 404
+    delete …/{instance}/credentials/{access_key}: 204 400 401 404 500
+    put …/{instance}/credentials/{access_key}: 200 400 401 404 413 415 422 500
+    get …/{instance}/groups: 200 400 401 404
+    delete …/{instance}/groups/{group}: 204 400 401 404 500
+    put …/{instance}/groups/{group}: 204 400 401 404 500
+    post …/{instance}/messages: 202 400 401 404 413 415 422 500
+    get …/{instance}/topics: 200 400 401 404
+    delete …/{instance}/topics/{topic}: 204 400 401 404 500
+    put …/{instance}/topics/{topic}: 204 400 401 404 500
+    "#);
 }
 
 #[tokio::test]

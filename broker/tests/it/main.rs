@@ -5,9 +5,11 @@
 mod harness;
 
 mod api;
+mod bad_input;
 mod connect;
 mod durability;
 mod kill;
+mod log;
 mod mosquitto;
 mod p2p;
 mod publish;
