@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Proves from outside that the deployment works: a changed price reaches its tags, a call rings and is answered.
+# Proves from outside that the deployment works: a changed price reaches its tags, a wrong one is refused and counted,
+# a call rings and is answered.
 #
 #   deploy/smoke.sh         prints a line per check; exit code 0 only if every one passed
 #
@@ -55,6 +56,29 @@ finish() {
 is() { [[ $2 == "$3" ]] && echo "$1 $2" || { echo "$1 $2, not $3"; return 1; }; }
 ready() { get "$1/readyz"; }
 status() { curl -s -o /dev/null --max-time 10 -w '%{http_code}' "$@"; }
+
+# A price that is none is refused by a Problem (RFC 9457) that says why, and the price stays.
+refuses_wrong_price() {
+  local answer
+  answer=$(curl -sS --max-time 10 -X POST -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
+    -d '{"price_minor": -1}' -w '\n%{http_code} %{content_type}' \
+    "$prices/api/v1/stores/$store/products/$product/changes" 2>&1)
+  is "status" "${answer##*$'\n'}" "422 application/problem+json" || return
+  json '"%s: %s" % (v["type"], v["detail"])' <<<"${answer%$'\n'*}"
+}
+price_is() { is "price is" "$(price)" "$1"; }
+
+# counts_refusal URL PREFIX KIND COMMAND…: the program's own counter of refused requests grows with the command.
+refused() { get "$1/metrics" | awk -v name="$2_http_refused_total" -v kind="kind=\"$3\"" \
+  'index($0, name "{") == 1 && index($0, kind) { n += $NF } END { print n + 0 }'; }
+counts_refusal() {
+  local url=$1 prefix=$2 kind=$3 before after; shift 3
+  before=$(refused "$url" "$prefix" "$kind")
+  "$@" >/dev/null
+  after=$(refused "$url" "$prefix" "$kind")
+  echo "${prefix}_http_refused_total{kind=\"$kind\"} $before, then $after"
+  ((after > before))
+}
 
 needs_token() { is status "$(status -X PUT "$prices/api/v1/stores/$store" -d '{}')" 401; }
 
@@ -125,19 +149,29 @@ mqtt=$(url broker 1883)
 broker=$(url broker 8080)
 prices=$(url pricetag-service 8093)
 calls=$(url rtc-manager 8091)
+north=$(url ap-north 8094)
+south=$(url ap-south 8094)
 began_ms=$(python3 -c 'import time; print(int(time.time() * 1000))')
 
 check "broker is ready" $start_secs ready "$broker" || finish
 check "price-tag service is ready" $start_secs ready "$prices" || finish
 check "call manager is ready" $start_secs ready "$calls" || finish
-check "access point north is ready" $start_secs ready "$(url ap-north 8094)"
-check "access point south is ready" $start_secs ready "$(url ap-south 8094)"
+check "access point north is ready" $start_secs ready "$north"
+check "access point south is ready" $start_secs ready "$south"
 check "the API wants its token" 1 needs_token
 check "the broker refuses a stranger" 1 refuses_strangers
 check "every tag shows what it should" $start_secs all_current || finish
 
 check "a price can be read" 10 price || finish
 before=$said
+check "a wrong price is refused" 0 refuses_wrong_price
+check "a refused price changes nothing" 0 price_is "$before"
+check "the refusal of a price is counted" 0 counts_refusal "$prices" pricetag bad-price refuses_wrong_price
+check "the broker counts what it refuses" 0 counts_refusal "$broker" broker no-such-path status "$broker/no-such-path"
+check "the call manager counts what it refuses" 0 counts_refusal "$calls" rtc_manager no-such-path status "$calls/no-such-path"
+for point in "$north" "$south"; do
+  check "an access point counts what it refuses" 0 counts_refusal "$point" ap_gateway no-such-path status "$point/no-such-path"
+done
 change_price "price up" $((before + 50))
 change_price "price down" "$before"
 
