@@ -7,6 +7,7 @@ use service_kit::config::{ApiArgs, BrokerArgs, LogArgs, Secret, parse_secret};
 use wire::DeviceId;
 
 use crate::policy::Policy;
+use crate::retention::Keep;
 
 /// Everything `rtc-manager` can be told.
 #[derive(Clone, Debug, clap::Parser)]
@@ -38,6 +39,9 @@ pub struct Config {
     /// Timers and limits of calls
     #[command(flatten)]
     pub timers: TimerArgs,
+    /// How long what ended is kept
+    #[command(flatten)]
+    pub retention: RetentionArgs,
     /// What is logged, and where
     #[command(flatten)]
     pub log: LogArgs,
@@ -124,22 +128,59 @@ impl TimerArgs {
     }
 }
 
+/// How long what ended is kept. It is looked for what is older at the start and every hour.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct RetentionArgs {
+    /// A call with its timeline is deleted so many days after its end; 0: never
+    #[arg(long, env = "RTC_KEEP_CALLS_DAYS", default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(0..=DAYS_MAX))]
+    pub keep_calls_days: u64,
+    /// A call detail record is deleted so many days after the end of the call; 0: never
+    #[arg(long, env = "RTC_KEEP_RECORDS_DAYS", default_value_t = 0, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(0..=DAYS_MAX))]
+    pub keep_records_days: u64,
+}
+
+/// A hundred years.
+const DAYS_MAX: u64 = 36_500;
+
+impl RetentionArgs {
+    /// As the core takes it.
+    pub fn keep(&self) -> Keep {
+        let time = |days: u64| (days > 0).then(|| Duration::from_hours(24 * days));
+        Keep { calls: time(self.keep_calls_days), records: time(self.keep_records_days) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
 
-    #[test]
-    fn the_defaults_are_those_of_the_policy() {
-        let config = Config::try_parse_from([
+    fn parse(more: &[&str]) -> Result<Config, clap::Error> {
+        let fixed = [
             "rtc-manager",
             "--access-key=AK",
             "--access-secret=s",
             "--phone-access-key=PK",
             "--phone-access-secret=p",
             "--api-token=t",
-        ]);
-        assert_eq!(config.unwrap().timers.policy(), Policy::default());
+        ];
+        Config::try_parse_from(fixed.iter().chain(more))
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_policy() {
+        assert_eq!(parse(&[]).unwrap().timers.policy(), Policy::default());
+    }
+
+    #[test]
+    fn calls_are_kept_for_ninety_days_and_records_for_ever_unless_told() {
+        let keep = |more: &[&str]| parse(more).map(|config| config.retention.keep());
+        let days = |days: u64| Some(Duration::from_hours(24 * days));
+        assert_eq!(keep(&[]).unwrap(), Keep { calls: days(90), records: None });
+        assert_eq!(keep(&["--keep-calls-days=0"]).unwrap(), Keep::default());
+        let both = keep(&["--keep-calls-days=7", "--keep-records-days=365"]);
+        assert_eq!(both.unwrap(), Keep { calls: days(7), records: days(365) });
+        assert!(keep(&["--keep-calls-days=36501"]).is_err());
     }
 }

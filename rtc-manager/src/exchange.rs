@@ -16,7 +16,7 @@ use service_kit::mqtt::QoS;
 use service_kit::random::new_id;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use wire::Topic;
 use wire::call::{ManagerMessage, Reason, UserId};
 use wire::channel::{GROUP_PHONE, RTC_DOWN, downward};
@@ -28,6 +28,7 @@ use crate::desk::{CallEnd, IfKnown, Inbox, News, Request, UserPut};
 use crate::hear::{Heard, hear};
 use crate::line::{FromBroker, Line, ToBroker};
 use crate::metrics::Meters;
+use crate::retention::{self, Retention};
 use crate::store::{Store, StoreError};
 use crate::switchboard::{Effect, Input, Notice, Row, Switchboard};
 
@@ -39,6 +40,8 @@ const BATCH_MAX: usize = 256;
 pub struct Exchange {
     /// What it owns.
     pub board: Switchboard,
+    /// When it deletes old calls.
+    pub retention: Retention,
     /// Users there may be.
     pub users_max: usize,
     /// Where it is written down.
@@ -77,15 +80,18 @@ impl Exchange {
         self.conclude(batch).await?;
         loop {
             let mut batch = Batch::default();
-            let deadline = self.board.deadline();
+            let (deadline, cleaning) = (self.board.deadline(), self.retention.deadline());
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(word) = self.line.incoming.recv() => self.hear(word, &mut batch),
                 Some(request) = self.inbox.requests.recv() => self.serve(request, &mut batch),
                 () = self.clock.sleep_until_some(deadline) => self.input(Input::Tick, &mut batch),
+                // What is over is forgotten first, so that it can be deleted.
+                () = self.clock.sleep_until_some(cleaning) => self.input(Input::Tick, &mut batch),
             }
             self.take_what_waits(&mut batch);
             self.conclude(batch).await?;
+            self.delete_old_if_due().await;
         }
     }
 
@@ -219,6 +225,33 @@ impl Exchange {
             reply();
         }
         Ok(())
+    }
+
+    /// Deletes a batch of old calls, none that the board remembers. That it fails harms no call.
+    async fn delete_old_if_due(&mut self) {
+        let now = self.clock.now();
+        if self.retention.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let remembered = self.board.calls().filter_map(|call| call.timers.forget_at).min();
+        let remembered_from = remembered.map_or(now, |forget_at| forget_at.min(now));
+        let cutoffs = self.retention.cutoffs(now);
+        match self.store.delete_old(cutoffs, remembered_from, retention::BATCH_MAX).await {
+            Ok(batch) => {
+                self.meters.deleted(batch);
+                let round = self.retention.batch_deleted(batch, now);
+                if let Some(round) = round.filter(|round| round.calls > 0 || round.records > 0) {
+                    info!(calls = round.calls, records = round.records, "old calls deleted");
+                }
+            }
+            Err(error) => {
+                self.retention.batch_failed(now);
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "old calls are not deleted, next try in an hour"
+                );
+            }
+        }
     }
 
     async fn say(&self, notice: Notice) {

@@ -28,6 +28,8 @@ pub mod lockout;
 pub mod metrics;
 /// The timers and limits of calls.
 pub mod policy;
+/// When calls that ended long ago are deleted.
+pub mod retention;
 /// Every path there is.
 pub mod routes;
 /// The database.
@@ -54,6 +56,7 @@ use desk::Desk;
 use exchange::Exchange;
 use line::Line;
 use metrics::Meters;
+use retention::Retention;
 use store::{Store, StoreError};
 use switchboard::Switchboard;
 
@@ -139,6 +142,7 @@ impl Parts {
             line: self.line,
             own_topic: downward(RTC_DOWN, GROUP_RTC_MANAGER, &self.config.device)
                 .map_err(|e| RunError::Device(self.config.device.to_string(), e))?,
+            retention: Retention::new(self.config.retention.keep(), self.clock.now()),
             inbox,
             clock: self.clock.clone(),
             meters: self.meters.clone(),

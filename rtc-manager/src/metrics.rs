@@ -12,6 +12,7 @@ use service_kit::metrics::Metrics;
 use wire::call::{ErrorCode, Reason};
 
 use crate::call::change::CallDetailRecord;
+use crate::retention::Deleted;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Label {
@@ -30,6 +31,8 @@ pub struct Meters {
     unsent: Counter,
     registrations: Family<Label, Counter>,
     lockouts_forgotten: Counter,
+    calls_deleted: Counter,
+    records_deleted: Counter,
 }
 
 /// What became of a registration.
@@ -59,6 +62,8 @@ impl Meters {
             unsent: Counter::default(),
             registrations: Family::default(),
             lockouts_forgotten: Counter::default(),
+            calls_deleted: Counter::default(),
+            records_deleted: Counter::default(),
         };
         metrics.register(|registry| meters.register(registry));
         meters
@@ -80,6 +85,10 @@ impl Meters {
         registry.register("registrations", "Registrations of phones, by outcome", self.registrations.clone());
         let help = "Pairs of address and user whose wrong secrets were forgotten because the table was full";
         registry.register("lockouts_forgotten", help, self.lockouts_forgotten.clone());
+        let help = "Calls that were deleted because they ended more than --keep-calls-days ago";
+        registry.register("calls_deleted", help, self.calls_deleted.clone());
+        let help = "Call detail records that were deleted because of --keep-records-days";
+        registry.register("records_deleted", help, self.records_deleted.clone());
     }
 
     /// A call ended.
@@ -128,6 +137,12 @@ impl Meters {
     /// A message to a phone was dropped.
     pub fn message_unsent(&self) {
         self.unsent.inc();
+    }
+
+    /// Old calls and records were deleted.
+    pub fn deleted(&self, batch: Deleted) {
+        self.calls_deleted.inc_by(batch.calls);
+        self.records_deleted.inc_by(batch.records);
     }
 
     /// A pair was forgotten to make room.

@@ -16,6 +16,8 @@ use crate::switchboard::directory::Directory;
 
 /// Calls as they are: writing and restoring.
 mod calls;
+/// Deleting what ended long ago.
+mod deletion;
 /// Users and phones.
 pub mod people;
 /// Calls as people look at them: lists, timelines, call detail records.

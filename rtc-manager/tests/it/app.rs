@@ -119,10 +119,15 @@ impl TestApp {
 
     /// Stops the manager and starts it again on the same database; it is deaf.
     pub async fn restart(&mut self, away: Duration) {
+        self.restart_with(away, &[]).await;
+    }
+
+    /// The same with more arguments.
+    pub async fn restart_with(&mut self, away: Duration, more: &[&str]) {
         self.running.lifecycle.stop();
         self.running.lifecycle.drain().await.unwrap();
         self.clock.advance(away);
-        self.running = start(&self.dir, &self.clock, &[]).await;
+        self.running = start(&self.dir, &self.clock, more).await;
     }
 
     /// The broker connects and delivers what the manager tells itself; what phones are told because of it.
@@ -257,6 +262,12 @@ impl TestApp {
         let metrics = self.text("/metrics").await;
         let line = metrics.lines().find(|line| line.starts_with(name)).unwrap_or_default();
         line.rsplit(' ').next().unwrap_or_default().to_owned()
+    }
+
+    /// Returns once a metric has a value.
+    pub async fn until_metric(&self, name: &str, value: &str) {
+        let reached = async { while self.metric(name).await != value {} };
+        tokio::time::timeout(PATIENCE, reached).await.expect("the metric does not get there");
     }
 
     /// The timeline of a call, one step a line.

@@ -11,6 +11,8 @@ mod refusals;
 mod registration;
 /// What a restart keeps.
 mod restart;
+/// What is deleted when it is old.
+mod retention;
 /// What is written is what is read, on SQLite and PostgreSQL.
 mod store;
 /// Calls from invite to call detail record.

@@ -1,0 +1,2 @@
+-- Old calls are deleted in the order of their ends.
+create index calls_by_end on calls (ended_at);
