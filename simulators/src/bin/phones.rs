@@ -1,5 +1,7 @@
 //! `phones`: simulated phones that call each other, in front of any running deployment.
 
+#![expect(clippy::print_stderr, reason = "mistakes are told to the person at the terminal")]
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,7 +27,12 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 const NAMES: [&str; 12] =
     ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "mallory", "niaj"];
 
-const EXAMPLE: &str = "Example:\n  phones --manager http://127.0.0.1:8091 --api-token @token \\\n    --users 6 --devices-per-user 2 --calls-per-minute 20";
+const EXAMPLE: &str = "\
+Example, with the token the call manager was started with:
+  phones --manager http://127.0.0.1:8091 --api-token @token --users 6 --devices-per-user 2 --calls-per-minute 20
+
+Beside a running demo:
+  phones --api-token @data/demo/api-token.secret --users 4 --events";
 
 /// Simulates phones that call each other, in front of any running deployment
 ///
@@ -44,10 +51,10 @@ struct Args {
     manager: String,
     #[command(flatten)]
     api: ApiArgs,
-    /// Users; the first twelve have names, from alice on
+    /// Users, at most 10000; the first twelve are alice, bob, carol, …, the others user-13 and so on
     #[arg(long, env = "PHONE_USERS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
     users: u32,
-    /// Phones of each user
+    /// Phones of each user, at most 10
     #[arg(long, env = "PHONE_DEVICES_PER_USER", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10), value_name = "N")]
     devices_per_user: u32,
     /// Calls of all phones together; 0 for phones that only wait
@@ -56,10 +63,10 @@ struct Args {
     /// Longest talk, in seconds
     #[arg(long, env = "PHONE_TALK_SECS_MAX", default_value_t = 25, value_parser = clap::value_parser!(u64).range(3..=3600), value_name = "SECS")]
     talk_secs_max: u64,
-    /// Of the dice: who calls whom, and how they behave
+    /// Seed of the dice: who calls whom, and how they behave
     #[arg(long, env = "SEED", default_value_t = 42, value_name = "N")]
     seed: u64,
-    /// Tells these installations from those of another run; the same always gets the same phones
+    /// Name of this set of phones: the same name gets the same phones again, another one further phones of the users
     #[arg(long, env = "PHONE_INSTALLATION", default_value = "simulated", value_name = "TEXT")]
     installation: String,
     /// Print every event of every phone
@@ -73,14 +80,23 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match serve(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("phones: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
     let _log = telemetry::start("phones", &args.log)?;
     let (clock, lifecycle) = (Clock::system(), Lifecycle::new());
     lifecycle.stop_on_signals();
     let stopping = lifecycle.stopping();
     let Some(started) = stopping.run_until_cancelled(start(&args, &clock, &lifecycle)).await else {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     };
     let fleet = started?;
     if args.events {
@@ -94,16 +110,20 @@ async fn main() -> anyhow::Result<ExitCode> {
     lifecycle.spawn("traffic", traffic::run(fleet.clone(), traffic, clock.clone(), stopping.clone()));
     lifecycle.spawn("status", report(fleet, clock, Duration::from_secs(args.status_secs), stopping));
     lifecycle.drain().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 async fn start(args: &Args, clock: &Clock, lifecycle: &Lifecycle) -> anyhow::Result<PhoneFleet> {
     let api = ManagerApi::new(&args.manager, args.api.token.clone())?;
-    api.until_ready(clock, clock.now().plus(START_TIMEOUT)).await?;
+    info!(manager = %args.manager, patience_secs = START_TIMEOUT.as_secs(), "waiting for the call manager");
+    api.until_ready(clock, clock.now().plus(START_TIMEOUT)).await.context("check --manager")?;
     let mut specs = Vec::new();
     for n in 0..args.users {
         let user = user(n)?;
-        let secret = api.add_user(&user).await.with_context(|| format!("`{user}` could not be added"))?;
+        let secret = api
+            .add_user(&user)
+            .await
+            .with_context(|| format!("`{user}` could not be added; check --api-token"))?;
         specs.extend((1..=args.devices_per_user).map(|phone| PhoneSpec {
             user: user.clone(),
             secret: secret.clone(),

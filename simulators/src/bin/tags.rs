@@ -1,5 +1,7 @@
 //! `tags`: a simulated shop in front of any running deployment.
 
+#![expect(clippy::print_stderr, reason = "mistakes are told to the person at the terminal")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -28,9 +30,11 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 const RESOLVE_POLL: Duration = Duration::from_secs(1);
 
 const EXAMPLE: &str = "\
-Example:
+Example, with the token the service was started with, and access points started with --device north and --device south:
   tags --service http://127.0.0.1:8093 --api-token @data/token \\
-       --gateway north=127.0.0.1:9900 --gateway south=127.0.0.1:9901 --count 60 --loss 0.05";
+       --gateway north=127.0.0.1:9900 --gateway south=127.0.0.1:9901 --count 60 --loss 0.05
+
+The demo plays tags and a till of its own: beside it, use another --store and access points of your own.";
 
 /// Simulates the e-paper tags and the till of a shop, in front of any running deployment
 ///
@@ -49,10 +53,11 @@ struct Args {
     service: String,
     #[command(flatten)]
     api: ApiArgs,
-    /// Store to set up
+    /// Store to set up, the one the access points were started for
     #[arg(long, env = "STORE", default_value = "store-1", value_name = "ID")]
     store: StoreId,
-    /// An access point and where its radio listens; repeat it for more
+    /// An access point: the name it was started with (`ap-gateway --device`), and where its radio listens (UDP); repeat
+    /// it for more
     #[arg(
         long = "gateway",
         env = "GATEWAYS",
@@ -61,10 +66,10 @@ struct Args {
         value_name = "NAME=HOST:PORT"
     )]
     gateways: Vec<Gateway>,
-    /// How many tags
+    /// How many tags, at most 20000
     #[arg(long, env = "TAG_COUNT", default_value_t = 60, value_name = "N")]
     count: usize,
-    /// Of the shop, the tags' keys and the air
+    /// Seed of the shop, the tags' keys and the air
     #[arg(long, env = "SEED", default_value_t = 42, value_name = "N")]
     seed: u64,
     #[command(flatten)]
@@ -92,16 +97,16 @@ struct Args {
 /// What the air does.
 #[derive(Debug, clap::Args)]
 struct AirArgs {
-    /// How many frames are lost: 0 none, 1 all
+    /// Share of radio frames that are lost: 0 none, 1 all
     #[arg(long, env = "AIR_LOSS", default_value = "0.02", value_name = "0..1")]
     loss: Probability,
-    /// How many frames arrive twice
+    /// Share of radio frames that arrive twice
     #[arg(long, env = "AIR_DUPLICATION", default_value = "0.01", value_name = "0..1")]
     duplication: Probability,
-    /// How many frames are held back for 20 ms
+    /// Share of radio frames that are held back for 20 ms
     #[arg(long, env = "AIR_REORDERING", default_value = "0.01", value_name = "0..1")]
     reordering: Probability,
-    /// How many frames arrive with a flipped bit
+    /// Share of radio frames that arrive with a flipped bit
     #[arg(long, env = "AIR_DAMAGE", default_value = "0", value_name = "0..1")]
     damage: Probability,
     /// Shortest time in the air, in milliseconds
@@ -147,19 +152,28 @@ impl AirArgs {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match serve(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tags: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
     let _log = telemetry::start("tags", &args.log)?;
     let (clock, lifecycle) = (Clock::system(), Lifecycle::new());
     lifecycle.stop_on_signals();
     let stopping = lifecycle.stopping();
     let Some(started) = stopping.run_until_cancelled(start(&args, &clock, &lifecycle)).await else {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     };
     let shop = started?;
     lifecycle.spawn("status", report(shop, clock, Duration::from_secs(args.status_secs), stopping));
     lifecycle.drain().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 struct Shop {
@@ -174,8 +188,9 @@ async fn start(args: &Args, clock: &Clock, lifecycle: &Lifecycle) -> anyhow::Res
     let plan = ShopPlan::new(args.seed, args.store.clone(), &access_points, args.count)?;
     let gateways = resolve(&args.gateways, clock).await?;
     let api = Client::new(&args.service, args.api.token.clone())?;
-    api.until_ready(clock, clock.now().plus(START_TIMEOUT)).await?;
-    furnish(&api, &plan).await.context("the shop could not be set up")?;
+    info!(service = %args.service, patience_secs = START_TIMEOUT.as_secs(), "waiting for the price-tag service");
+    api.until_ready(clock, clock.now().plus(START_TIMEOUT)).await.context("check --service")?;
+    furnish(&api, &plan).await.context("the shop could not be set up; check --service and --api-token")?;
     info!(store = %plan.store, tags = plan.tags.len(), products = plan.products.len(), "the shop is set up");
     let cells = plan.tags_by_access_point().into_iter().filter_map(|(access_point, tags)| {
         let gateway = *gateways.get(&access_point)?;

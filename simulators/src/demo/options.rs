@@ -3,15 +3,25 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  demo                                               the story, then random traffic until Ctrl-C
+  demo --once                                        the story only; then everything stops
+  demo --check                                       the acceptance, beside whatever else runs
+  demo --data-dir /tmp/other --mqtt 0 --websocket 0 --broker-http 0 --calls 0 --prices 0 \\
+       --north 0 --south 0 --radio-north 0 --radio-south 0
+                                                     a second demo beside the first one";
+
 /// Everything at once: a broker, a call manager, a price-tag service and two access points, with a shop of 60
 /// simulated tags, a till, and 8 phones.
 ///
-/// It tells the story of its first minute here and on the page whose address it prints, then goes on with random
-/// traffic until Ctrl-C. Data stays in --data-dir, so a second start goes on where the first one stopped.
+/// It tells the story of its first minute here and on the pages whose address it prints, then goes on with random
+/// price changes and calls until Ctrl-C. Data stays in --data-dir, so a second start goes on where the first one
+/// stopped. An act that waits says every few seconds for what; after a minute it is marked ✗ and the story goes on.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "demo", version, subcommand_negates_reqs = true)]
+#[command(name = "demo", version, subcommand_negates_reqs = true, after_help = EXAMPLES)]
 pub struct Options {
-    /// Folder for everything the demo keeps; delete it to begin anew
+    /// Folder for everything the demo keeps, secrets included; one demo at a time may have it. Delete it to begin anew
     #[arg(long, env = "DEMO_DATA_DIR", default_value = "data/demo", value_name = "DIR")]
     pub data_dir: PathBuf,
     /// Run the story as an acceptance: on free ports, in a folder of its own, killing programs in the middle; ends
@@ -21,20 +31,20 @@ pub struct Options {
     /// Seed of tags, air and traffic; over real sockets it repeats the faults, not the interleaving
     #[arg(long, default_value_t = 42, value_name = "N")]
     pub seed: u64,
-    /// Frames the air loses, in percent
+    /// Radio frames the air loses, in percent, 0 to 50
     #[arg(long, default_value_t = 2, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=50))]
     pub loss_percent: u8,
-    /// Price tags in the shop
+    /// Price tags in the shop, 10 to 2000
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u16).range(10..=2000))]
     pub tags: u16,
     /// Stop after the story instead of going on with random traffic; the exit code is 0 only if every act went well
     #[arg(long, conflicts_with = "check")]
     pub once: bool,
     /// Ports
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Ports, all on 127.0.0.1; 0 takes any free one")]
     pub ports: Ports,
-    /// What to log, as `tracing` directives
-    #[arg(long, env = "LOG", default_value = "error", value_name = "DIRECTIVES")]
+    /// What the programs log here, as `tracing` directives: `info`, `broker=debug,error`
+    #[arg(long, env = "LOG", default_value = "error", value_name = "DIRECTIVES", help_heading = "Options")]
     pub log: String,
     /// Programs of their own
     #[command(subcommand)]
