@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::web::visitor::Pages;
 use crate::web::{assets, calls, devices, events, openapi, pages, users};
 
 /// The router of this program.
@@ -41,13 +42,14 @@ pub fn routes(app: Arc<App>, guard: &Guard, readiness: Readiness, metrics: Metri
         .route("/users", get(pages::users))
         .route("/fragments/users", get(pages::users_fragment))
         .route("/static/app.css", get(assets::css))
-        .route("/static/app.js", get(assets::js));
+        .route("/static/app.js", get(assets::js))
+        .with_state(Pages { app: app.clone(), guard: guard.clone() });
 
     let (api, description) = phones.merge(operators).merge(readers).split_for_parts();
     let description = openapi::complete(description);
-    api.merge(pages)
-        .route("/openapi.json", get(|| async move { axum::Json(description) }))
+    api.route("/openapi.json", get(|| async move { axum::Json(description) }))
         .with_state(app)
+        .merge(pages)
         .merge(guard.login_routes())
         .merge(standard_routes(readiness, metrics))
 }

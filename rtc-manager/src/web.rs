@@ -20,6 +20,8 @@ pub mod pages;
 mod shown;
 /// Users.
 pub mod users;
+/// Who looks at a page.
+pub mod visitor;
 
 /// Most rows of one answer.
 pub const ROWS_MAX: u32 = 1000;

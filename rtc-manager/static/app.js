@@ -4,6 +4,7 @@
 const box = document.querySelector("[data-fragment]");
 let clockOffset = 0;
 let pending = null;
+let pressed = false;
 
 function readClock() {
   const marked = document.querySelector("[data-now]");
@@ -36,7 +37,12 @@ async function refresh() {
   try {
     const answer = await fetch(box.dataset.fragment);
     if (!answer.ok) return;
-    box.innerHTML = await answer.text();
+    const html = await answer.text();
+    // A button that is replaced under the pointer would swallow the click.
+    if (pressed) return soon();
+    const key = box.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+    box.innerHTML = html;
+    if (key) box.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
     readClock();
     tick();
   } catch {
@@ -54,6 +60,12 @@ function concerns(event) {
 }
 
 if (box) {
+  box.addEventListener("pointerdown", () => { pressed = true; });
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { pressed = false; }, 0));
+  box.addEventListener("submit", (event) => {
+    const question = event.target.dataset.confirm;
+    if (question && !confirm(question)) event.preventDefault();
+  });
   const pulse = document.getElementById("pulse");
   const news = new EventSource("/api/v1/events");
   for (const kind of box.dataset.on.split(" ")) news.addEventListener(kind, (event) => { if (concerns(event)) soon(); });

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Html;
 use service_kit::problem::Problem;
 
 use super::calls::{CallDetail, find, parse_call};
 use super::diagram::{Timeline, draw};
+use super::visitor::Visitor;
 use super::{ROWS_MAX, shown};
 use crate::app::{App, unreadable};
 use crate::store::people::DeviceRow;
@@ -23,12 +25,14 @@ const TALLY: Duration = Duration::from_hours(24);
 #[derive(Template)]
 #[template(path = "calls.html")]
 struct CallsPage {
+    visitor: Visitor,
     view: CallsView,
 }
 
 #[derive(Template)]
 #[template(path = "calls_fragment.html")]
 struct CallsFragment {
+    visitor: Visitor,
     view: CallsView,
 }
 
@@ -58,7 +62,8 @@ impl CallCard {
         let since = row.answered_at.unwrap_or(row.created_at);
         let lasted = match (row.answered_at, row.ended_at) {
             (None, Some(_)) => "–".to_owned(),
-            (_, ended_at) => shown::duration(ended_at.unwrap_or(now) - since),
+            (Some(answered_at), Some(ended_at)) => shown::talked(ended_at - answered_at),
+            (_, None) => shown::duration(now - since),
         };
         CallCard {
             state: shown::state(&row.phase, row.reason.as_deref()),
@@ -85,7 +90,6 @@ async fn calls_view(app: &App) -> Result<CallsView, Problem> {
         rows.into_iter().map(|row| CallCard::new(row, now.as_millis())).collect::<Vec<_>>()
     };
     let (talking, ringing) = live.into_iter().partition(|call| call.phase == "active");
-    let tenths = tally.setup_ms_mean / 100;
     Ok(CallsView {
         now: now.as_millis(),
         talking: cards(talking),
@@ -94,29 +98,31 @@ async fn calls_view(app: &App) -> Result<CallsView, Problem> {
         ended: tally.by_reason.iter().map(|(_, calls)| calls).sum(),
         reasons: tally.by_reason.iter().map(|(reason, calls)| (*calls, shown::reason(reason))).collect(),
         answered: tally.answered,
-        setup: format!("{}.{} s", tenths / 10, tenths % 10),
+        setup: shown::mean(tally.setup_ms_mean, tally.answered),
     })
 }
 
 /// `GET /`
-pub async fn calls(State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
-    render(&CallsPage { view: calls_view(&app).await? })
+pub async fn calls(visitor: Visitor, State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
+    render(&CallsPage { visitor, view: calls_view(&app).await? })
 }
 
 /// `GET /fragments/calls`
-pub async fn calls_fragment(State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
-    render(&CallsFragment { view: calls_view(&app).await? })
+pub async fn calls_fragment(visitor: Visitor, State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
+    render(&CallsFragment { visitor, view: calls_view(&app).await? })
 }
 
 #[derive(Template)]
 #[template(path = "call.html")]
 struct CallPage {
+    visitor: Visitor,
     view: CallView,
 }
 
 #[derive(Template)]
 #[template(path = "call_fragment.html")]
 struct CallFragment {
+    visitor: Visitor,
     view: CallView,
 }
 
@@ -139,7 +145,14 @@ struct Phone {
 
 async fn call_view(app: &App, call: &str) -> Result<CallView, Problem> {
     let now = app.clock.now().as_millis();
-    let CallDetail { call, branches, timeline } = find(app, &parse_call(call)?).await?;
+    let not_found = || {
+        let detail = format!("There is no call `{call}`; perhaps it was deleted long after its end.");
+        Problem::not_found("call-not-found", detail)
+    };
+    let id = parse_call(call).map_err(|_| not_found())?;
+    let CallDetail { call, branches, timeline } = find(app, &id)
+        .await
+        .map_err(|problem| if problem.status() == StatusCode::NOT_FOUND { not_found() } else { problem })?;
     let is_live = call.phase != "ended";
     let picture = draw(Timeline { branches: &branches, steps: &timeline, is_live });
     let phones = branches.into_iter().map(|branch| {
@@ -162,21 +175,27 @@ async fn call_view(app: &App, call: &str) -> Result<CallView, Problem> {
 }
 
 /// `GET /calls/{call}`
-pub async fn call(State(app): State<Arc<App>>, Path(call): Path<String>) -> Result<Html<String>, Problem> {
-    render(&CallPage { view: call_view(&app, &call).await? })
+pub async fn call(
+    visitor: Visitor,
+    State(app): State<Arc<App>>,
+    Path(call): Path<String>,
+) -> Result<Html<String>, Problem> {
+    render(&CallPage { visitor, view: call_view(&app, &call).await? })
 }
 
 /// `GET /fragments/calls/{call}`
 pub async fn call_fragment(
+    visitor: Visitor,
     State(app): State<Arc<App>>,
     Path(call): Path<String>,
 ) -> Result<Html<String>, Problem> {
-    render(&CallFragment { view: call_view(&app, &call).await? })
+    render(&CallFragment { visitor, view: call_view(&app, &call).await? })
 }
 
 #[derive(Template)]
 #[template(path = "users.html")]
 struct UsersPage {
+    visitor: Visitor,
     view: UsersView,
 }
 
@@ -246,8 +265,8 @@ async fn users_view(app: &App) -> Result<UsersView, Problem> {
 }
 
 /// `GET /users`
-pub async fn users(State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
-    render(&UsersPage { view: users_view(&app).await? })
+pub async fn users(visitor: Visitor, State(app): State<Arc<App>>) -> Result<Html<String>, Problem> {
+    render(&UsersPage { visitor, view: users_view(&app).await? })
 }
 
 /// `GET /fragments/users`

@@ -248,6 +248,16 @@ impl TestApp {
         self.send(self.client.post(self.url(&path)).bearer_auth(TOKEN)).await
     }
 
+    /// Signs in as a browser does; the cookie of the session.
+    pub async fn sign_in(&self) -> String {
+        let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let form =
+            browser.post(self.url("/login")).header("content-type", "application/x-www-form-urlencoded");
+        let answer = form.body(format!("token={TOKEN}&next=/")).send().await.unwrap();
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
     pub async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))

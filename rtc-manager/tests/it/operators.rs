@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use wire::call::PhoneMessage;
 
@@ -11,7 +13,7 @@ async fn an_operator_ends_a_call() {
     assert_eq!(app.send(unsigned).await.0, 401);
     let (status, ended) = app.end_call(&call).await;
     assert_eq!((status, ended["reason"].as_str()), (200, Some("host_ended")));
-    insta::assert_snapshot!(lines(&app.wait(std::time::Duration::ZERO, 2).await), @r"
+    insta::assert_snapshot!(lines(&app.wait(Duration::ZERO, 2).await), @r"
     alice-1 call.ended host_ended
     carol-1 call.stop host_ended
     ");
@@ -54,6 +56,59 @@ async fn a_bad_question_is_answered_with_what_is_allowed() {
     insta::assert_snapshot!(detail(app.get("/api/v1/calls/a%20b").await), @"400 `a b` is not 1 to 64 of 0-9 A-Z a-z _ -");
     insta::assert_snapshot!(detail(app.get("/api/v1/calls/none").await), @"404 there is no call `none`; GET /api/v1/calls lists those there are");
     insta::assert_snapshot!(detail(app.get("/nowhere").await), @"404 see /openapi.json for what there is");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_signed_in_ends_a_call_from_the_pages() {
+    let mut app = TestApp::with_people().await;
+    let (call, _) = app.invite("alice-1", "carol").await;
+    let page = format!("/calls/{call}");
+    let (list, detail) = (app.text("/").await, app.text(&page).await);
+    assert!(list.contains(r#"<a class="sign" href="/login?next=/">Sign in</a>"#), "{list}");
+    assert!(detail.contains(&format!(r#"href="/login?next={page}""#)), "{detail}");
+    assert!(!list.contains("<button") && !detail.contains("<button"));
+
+    let cookie = app.sign_in().await;
+    for path in ["/", "/fragments/calls", &page, &format!("/fragments{page}")] {
+        let answer = app.client.get(app.url(path)).header("cookie", &cookie).send().await.unwrap();
+        let html = answer.text().await.unwrap();
+        assert!(html.contains(&format!(r#"action="/api/v1/calls/{call}/end""#)), "{html}");
+        assert_eq!(html.contains("Sign out"), !path.starts_with("/fragments"), "{html}");
+        assert!(!html.contains("/login"), "{html}");
+    }
+    let pressed = app.client.post(app.url(&format!("/api/v1/calls/{call}/end")));
+    let pressed =
+        pressed.header("cookie", &cookie).header("origin", app.url("")).header("accept", "text/html");
+    let answer = pressed.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.url().path()), (200, page.as_str()));
+    assert!(answer.text().await.unwrap().contains("ended by an operator"));
+    assert_eq!(
+        lines(&app.wait(Duration::ZERO, 2).await),
+        "alice-1 call.ended host_ended\ncarol-1 call.stop host_ended"
+    );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn pages_put_times_and_missing_calls_for_people() {
+    let mut app = TestApp::with_people().await;
+    assert!(app.text("/").await.contains("<b>–</b><span>mean time to answer"));
+    let (call, _) = app.invite("alice-1", "carol").await;
+    app.accept("carol-1", &call).await;
+    app.clock.advance(Duration::from_millis(4));
+    app.say("carol-1", PhoneMessage::Hangup { call: call.clone() }).await;
+    for path in ["/", &format!("/calls/{call}")] {
+        let html = app.text(path).await;
+        assert!(html.contains("&#60; 1 s") && html.contains("2026-08-07 14:00:00 UTC"), "{html}");
+    }
+    assert!(app.text("/users").await.contains("2026-08-07 14:00:00 UTC"));
+    for path in ["/calls/none", "/calls/a%20b"] {
+        let (status, problem) = app.get(path).await;
+        let detail = problem["detail"].as_str().unwrap().to_owned();
+        assert_eq!(status, 404, "{path}");
+        assert!(detail.ends_with("perhaps it was deleted long after its end."), "{detail}");
+    }
     app.stop().await;
 }
 
@@ -114,13 +169,11 @@ async fn pages_show_calls_users_and_timelines() {
     assert!(live.contains("<b>1</b><span>in call</span>"), "{live}");
     let call = app.text(&format!("/calls/{first}")).await;
     assert!(call.contains("<svg class=\"timeline\"") && call.contains("call.accept · voice"), "{call}");
-    assert!(call.contains("End this call"));
     let users = app.text("/users").await;
     assert!(users.contains("data-ago") && users.contains("bob-2") && users.contains("never seen"), "{users}");
     for page in ["/static/app.js", "/static/app.css", "/fragments/calls", "/fragments/users"] {
         assert_eq!(app.client.get(app.url(page)).send().await.unwrap().status(), 200, "{page}");
     }
-    assert_eq!(app.get("/calls/none").await.0, 404);
     let (_, api) = app.get("/openapi.json").await;
     let paths = api["paths"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     insta::assert_snapshot!(paths.join("\n"), @r"
