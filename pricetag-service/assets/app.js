@@ -1,15 +1,13 @@
-// Times in the reader's own zone, and parts of the page that follow what happens.
+// Parts of the page that follow what happens.
 "use strict";
 
-const format = new Intl.DateTimeFormat(undefined, {
-  day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
-});
-
-function localiseTimes(root) {
+// Times are written in UTC; the reader's own time is told when the pointer rests on one.
+function nameOwnTimes(root) {
   for (const time of root.querySelectorAll("time[data-at]")) {
+    if (time.dataset.at === "") continue;
     const at = new Date(Number(time.dataset.at));
     time.dateTime = at.toISOString();
-    time.textContent = format.format(at);
+    time.title = at.toLocaleString();
   }
 }
 
@@ -37,15 +35,21 @@ async function fetchText(path) {
   return response.text();
 }
 
+// A part without an address of its own is cut from this page, read again.
+function partOf(html, id) {
+  if (id === "") return html;
+  return new DOMParser().parseFromString(html, "text/html").getElementById(id).innerHTML;
+}
+
 function fragments() {
   return [...document.querySelectorAll("[data-fragment]")].map((element) => ({
     events: new Set(element.dataset.on.split(" ")),
     follow: follower(async () => {
-      const html = await fetchText(element.dataset.fragment);
+      const html = partOf(await fetchText(element.dataset.fragment), element.id);
       if (html.trim() === element.dataset.last) return;
       element.dataset.last = html.trim();
       element.innerHTML = html;
-      localiseTimes(element);
+      nameOwnTimes(element);
     }),
   }));
 }
@@ -102,5 +106,5 @@ function listen() {
   addEventListener("pagehide", () => events.close());
 }
 
-localiseTimes(document);
+nameOwnTimes(document);
 listen();

@@ -4,10 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use wire::DeviceId;
-use wire::till::{ProductId, StoreId};
+use wire::till::{ProductId, StoreId, TillId};
 
 /// Longest name of a person or program that acts.
 pub const ACTOR_CHARS_MAX: usize = 64;
+/// Longest actor: a till with its store.
+const ACTOR_STORED_CHARS_MAX: usize = 80;
 /// Longest identifier of a task or change.
 const ID_CHARS_MAX: usize = 64;
 
@@ -155,7 +157,8 @@ impl fmt::Display for ProductKey {
 #[error("an actor is 1 to {ACTOR_CHARS_MAX} characters, none of them a control character")]
 pub struct ParseActorError;
 
-/// Who did it, for the audit log and for every transition.
+/// Who did it and which way, for the audit log and for every transition:
+/// `api`, `api:<name>`, `page`, `till:<store>/<till>`, `access-point:<device>` or `system`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor(String);
 
@@ -165,14 +168,25 @@ impl Actor {
         Actor("api".to_owned())
     }
 
+    /// A caller of the API that gave this name.
+    pub fn caller(name: &str) -> Result<Self, ParseActorError> {
+        let name = checked(name, ACTOR_CHARS_MAX)?;
+        Ok(Actor(format!("api:{name}")))
+    }
+
     /// Somebody at a page of this service.
-    pub fn web() -> Self {
-        Actor("web".to_owned())
+    pub fn page() -> Self {
+        Actor("page".to_owned())
+    }
+
+    /// A till that says what it charges.
+    pub fn till(store: &StoreId, till: &TillId) -> Self {
+        Actor(format!("till:{store}/{till}"))
     }
 
     /// This service, because time passed or a rule demanded it.
     pub fn service() -> Self {
-        Actor("service".to_owned())
+        Actor("system".to_owned())
     }
 
     /// An access point, known by its topic.
@@ -186,15 +200,21 @@ impl Actor {
     }
 }
 
+/// Trimmed text of 1 to `chars_max` characters without control characters.
+fn checked(text: &str, chars_max: usize) -> Result<&str, ParseActorError> {
+    let text = text.trim();
+    let fits = (1..=chars_max).contains(&text.chars().count());
+    if fits && !text.contains(char::is_control) {
+        return Ok(text);
+    }
+    Err(ParseActorError)
+}
+
 impl FromStr for Actor {
     type Err = ParseActorError;
+    /// As stored.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        let fits = (1..=ACTOR_CHARS_MAX).contains(&text.chars().count());
-        if fits && !text.contains(char::is_control) {
-            return Ok(Actor(text.to_owned()));
-        }
-        Err(ParseActorError)
+        checked(text, ACTOR_STORED_CHARS_MAX).map(|text| Actor(text.to_owned()))
     }
 }
 
@@ -207,9 +227,18 @@ mod tests {
         assert!("0199-ab".parse::<TaskId>().is_ok());
         assert!("".parse::<TaskId>().is_err());
         assert!("a/b".parse::<ChangeId>().is_err());
-        assert_eq!(" anna ".parse::<Actor>().unwrap().as_str(), "anna");
-        assert_eq!("".parse::<Actor>(), Err(ParseActorError));
-        assert_eq!("a\nb".parse::<Actor>(), Err(ParseActorError));
-        assert_eq!("x".repeat(65).parse::<Actor>(), Err(ParseActorError));
+    }
+
+    #[test]
+    fn an_actor_says_which_way_it_came() {
+        assert_eq!(Actor::caller(" anna ").unwrap().as_str(), "api:anna");
+        for bad in ["", "a\nb", &"x".repeat(65)] {
+            assert_eq!(Actor::caller(bad), Err(ParseActorError));
+        }
+        let (store, till) = ("s".repeat(32).parse().unwrap(), "t".repeat(32).parse().unwrap());
+        let longest = [Actor::caller(&"x".repeat(64)).unwrap(), Actor::till(&store, &till)];
+        for actor in longest {
+            assert_eq!(actor.as_str().parse::<Actor>(), Ok(actor.clone()), "it reads back");
+        }
     }
 }

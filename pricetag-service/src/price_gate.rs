@@ -11,7 +11,8 @@
 //! ```
 //! So an increase reaches the shelf first and a decrease the tills first. Both functions test and record in one step:
 //! there is no way to send or publish past the gate. What was once sent counts until a newer version is confirmed, for
-//! a tag never shows an older version than it confirmed.
+//! a tag never shows an older version than it confirmed. Whoever removes a till, or forgets a tag, attests that it charges
+//! or shows nothing any more: from then on it bounds nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -239,6 +240,11 @@ impl PriceGate {
         self.feeds.get(store).is_some_and(|feed| !feed.cursors.is_empty())
     }
 
+    /// The tills of the store.
+    pub fn tills(&self, store: &StoreId) -> impl Iterator<Item = &TillId> {
+        self.feeds.get(store).into_iter().flat_map(|feed| feed.cursors.keys())
+    }
+
     /// Where a till stands.
     pub fn cursor(&self, store: &StoreId, till: &TillId) -> Option<u64> {
         self.feeds.get(store)?.cursors.get(till).copied()
@@ -254,6 +260,29 @@ impl PriceGate {
         let feed = self.feeds.entry(store.clone()).or_default();
         let floor = feed.floor();
         *feed.cursors.entry(till.clone()).or_insert(floor)
+    }
+
+    /// Somebody attests that the till charges nobody any more: what it acknowledged last no longer counts. The products
+    /// for which the other tills may have come down; `None` when there is no such till. After the last one, publication
+    /// counts as applied.
+    pub fn remove_till(&mut self, store: &StoreId, till: &TillId) -> Option<BTreeSet<ProductId>> {
+        let feed = self.feeds.get_mut(store)?;
+        feed.cursors.remove(till)?;
+        Some(feed.prune())
+    }
+
+    /// Somebody attests that the tag never comes back: nothing is remembered of it.
+    pub fn forget_tag(&mut self, tag: TagId) {
+        self.shelves.remove(&tag);
+        self.shown_by.retain(|_, tags| {
+            tags.remove(&tag);
+            !tags.is_empty()
+        });
+    }
+
+    /// The store is closed, and its feed with it.
+    pub fn forget_store(&mut self, store: &StoreId) {
+        self.feeds.remove(store);
     }
 
     /// A till says that it charges by everything up to `upto`.

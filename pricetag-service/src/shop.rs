@@ -5,19 +5,22 @@
 //!  message ───┼─▶ handle(input, now) ───┼─▶ Send      to an access point, after the transaction
 //!  tick ──────┘    │          ▲         ├─▶ Audit     before the transaction
 //!                  ▼          │         └─▶ Tell · Reply · Refuse
-//!        setup · pricing · shelf · uplink
+//!        setup · removal · pricing · shelf · uplink
 //!                  │
 //!                  └─▶ settle every product that was touched: publish, release, finish
 //! ```
 //! Price, binding, confirmation and acknowledgement all end in the same two questions: does this tag need another
 //! task (`shelf.rs`), and may this price move on (`pricing.rs`)? The price gate answers the second one.
+//! `removal.rs` forgets what nothing depends on.
 //! `words.rs` and `rows.rs` say what goes in and out, `turn.rs` deals with one input.
 //! Everything here is in memory and comes back from the rows of the database with [`Shop::restore`].
 
 /// What a face says.
 pub mod content;
 /// Prices: changes, the feed, progress.
-mod pricing;
+pub mod pricing;
+/// Removing what nothing depends on.
+mod removal;
 /// From the database.
 mod restore;
 /// What the shop remembers.

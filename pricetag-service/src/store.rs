@@ -14,6 +14,8 @@ pub mod feed;
 pub mod load;
 /// Stores, products and changes as people see them.
 pub mod prices;
+/// Deleting the rows of what is gone.
+mod remove;
 /// Values of a row, parsed.
 mod row;
 /// Tasks and their history as people see them.
@@ -67,6 +69,7 @@ pub struct Database {
     writer: AnyPool,
     readers: AnyPool,
     begin: &'static str,
+    begin_snapshot: &'static str,
 }
 
 impl Database {
@@ -78,7 +81,10 @@ impl Database {
         sqlx::migrate!("./migrations").run(&writer).await.map_err(StoreError::Migrate)?;
         let readers = connect(url, READERS_MAX, is_sqlite).await?;
         let begin = if is_sqlite { "begin immediate" } else { "begin" };
-        Ok(Database { writer, readers, begin })
+        // SQLite's readers see the database as it was at their first statement.
+        let begin_snapshot =
+            if is_sqlite { "begin" } else { "begin isolation level repeatable read read only" };
+        Ok(Database { writer, readers, begin, begin_snapshot })
     }
 
     /// A transaction that writes; there is one at a time.
@@ -89,6 +95,11 @@ impl Database {
     /// A connection that reads.
     pub async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Any>, StoreError> {
         Ok(self.readers.acquire().await?)
+    }
+
+    /// Several statements that all read one moment; it ends when dropped.
+    pub async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Any>, StoreError> {
+        Ok(self.readers.begin_with(self.begin_snapshot).await?)
     }
 
     /// Closes every connection.

@@ -1,5 +1,7 @@
 //! What people and programs see over HTTP.
 
+/// What every operation may answer besides what it promises.
+mod answers;
 /// Who did what.
 pub mod audit;
 /// What happens, as it happens.
@@ -8,6 +10,8 @@ mod events;
 mod extract;
 /// What tills read and acknowledge.
 mod feed;
+/// What a query may ask for.
+mod filters;
 /// Lists in pages.
 mod listing;
 /// The pages.
@@ -18,6 +22,8 @@ mod places;
 mod prices;
 /// Refusals and failures as Problems.
 mod problems;
+/// Removing stores, access points, tags, products, tills.
+mod removal;
 /// Every path, by audience.
 pub mod routes;
 /// Stores, access points, tags, bindings, tills: making them.

@@ -8,14 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use audit_log::{AuditError, AuditLog, NewRecord, Search};
 use serde_json::{Map, Value, json};
 use wire::Timestamp;
+use wire::face::FaceHash;
+use wire::till::Price;
 
 use super::plan::Plan;
 use crate::names::Actor;
-use crate::shop::rows::Write;
+use crate::shop::rows::{ChangeRow, ChangeState, Write};
 use crate::shop::words::Note;
+use crate::store::write::change_state_names;
+use crate::task::{Order, Transition};
 
 /// Most steps of tasks, confirmations or entries in one record.
-const STEPS_PER_RECORD: usize = 150;
+const STEPS_PER_RECORD: usize = 100;
 const STARTED: &str = "service.started";
 const ABORTED: &str = "operation.aborted";
 /// Most records looked through for open intents.
@@ -40,11 +44,14 @@ pub(super) fn records(plan: &Plan, correlation: &str, now: Timestamp) -> Vec<New
     for (action, steps) in steps(&plan.writes) {
         for batch in steps.chunks(STEPS_PER_RECORD) {
             let subject = match batch {
-                [(about, _)] => about.clone(),
+                [step] => step.about.clone(),
                 _ => format!("{} at once", batch.len()),
             };
-            let steps: Vec<&Value> = batch.iter().map(|(_, step)| step).collect();
-            records.push(record(action, subject, Value::Null, json!(steps)));
+            let before: Vec<&Value> =
+                batch.iter().map(|step| &step.before).filter(|before| !before.is_null()).collect();
+            let before = if before.is_empty() { Value::Null } else { json!(before) };
+            let after: Vec<&Value> = batch.iter().map(|step| &step.after).collect();
+            records.push(record(action, subject, before, json!(after)));
         }
     }
     records
@@ -58,52 +65,73 @@ fn figures(figures: &[(&'static str, String)]) -> Value {
     Value::Object(figures.collect::<Map<String, Value>>())
 }
 
-/// What happens to tasks, tills and changes, by action: to what, and what.
-fn steps(writes: &[Write]) -> BTreeMap<&'static str, Vec<(String, Value)>> {
-    let mut steps: BTreeMap<&'static str, Vec<(String, Value)>> = BTreeMap::new();
+/// What happens to a tag, a till feed or a change.
+struct Step {
+    about: String,
+    /// Nothing when it is new.
+    before: Value,
+    after: Value,
+}
+
+/// What happens to tasks, tills and changes, by action.
+fn steps(writes: &[Write]) -> BTreeMap<&'static str, Vec<Step>> {
+    let mut steps: BTreeMap<&'static str, Vec<Step>> = BTreeMap::new();
     for write in writes {
-        let (action, about, step) = match write {
-            Write::Transition { order, transition } => (
-                "task.moved",
-                order.tag.to_string(),
-                json!({
-                    "task": order.id.as_str(), "tag": order.tag, "version": order.version,
-                    "from": transition.from.map(|state| state.to_string()), "to": transition.to.to_string(),
-                    "face": order.face.short(),
-                    "price": order.price.as_ref().map(|(key, price)| format!("{} {price}", key.product)),
-                }),
-            ),
-            Write::Confirmation { tag, version, face, access_point, at } => (
-                "tag.confirmed",
-                tag.to_string(),
-                json!({ "tag": tag, "version": version, "face": face, "access_point": access_point, "at": at }),
-            ),
-            Write::Entry { key, seq, price, .. } => (
-                "till.published",
-                key.to_string(),
-                json!({ "product": key.to_string(), "seq": seq, "price": price.to_string() }),
-            ),
-            Write::Change(row) => (
-                "change.moved",
-                row.key.to_string(),
-                json!({
-                    "change": row.id.as_str(), "product": row.key.to_string(),
-                    "state": crate::store::write::change_state_names(&row.state).0,
-                    "unproven": row.unproven,
-                }),
-            ),
+        let (action, step) = match write {
+            Write::Transition { order, transition } => ("task.moved", moved(order, transition)),
+            Write::Confirmation { tag, version, face, access_point, at, before } => {
+                let shown = |(version, face): &(u64, FaceHash)| json!({ "tag": tag, "version": version, "face": face });
+                let before = before.as_ref().map_or(Value::Null, shown);
+                let after = json!({ "tag": tag, "version": version, "face": face,
+                    "access_point": access_point, "at": at });
+                ("tag.confirmed", Step { about: tag.to_string(), before, after })
+            }
+            Write::Entry { key, seq, price, before, .. } => {
+                let told = |price: &Price| json!({ "product": key.to_string(), "price": price.to_string() });
+                let before = before.as_ref().map_or(Value::Null, told);
+                let after = json!({ "product": key.to_string(), "seq": seq, "price": price.to_string() });
+                ("till.published", Step { about: key.to_string(), before, after })
+            }
+            Write::Change { row, before } => ("change.moved", change_moved(row, before.as_ref())),
             Write::Store(_)
             | Write::AccessPoint(_)
             | Write::Tag(_)
             | Write::Health(_)
             | Write::Product(_)
             | Write::Till { .. }
+            | Write::TillGone { .. }
+            | Write::Gone(_)
             | Write::Task(..)
             | Write::Sent { .. } => continue,
         };
-        steps.entry(action).or_default().push((about, step));
+        steps.entry(action).or_default().push(step);
     }
     steps
+}
+
+fn moved(order: &Order, transition: &Transition) -> Step {
+    let before = transition.from.map_or(
+        Value::Null,
+        |from| json!({ "task": order.id.as_str(), "tag": order.tag, "state": from.to_string() }),
+    );
+    let after = json!({
+        "task": order.id.as_str(), "tag": order.tag, "version": order.version,
+        "state": transition.to.to_string(), "face": order.face.short(),
+        "price": order.price.as_ref().map(|(key, price)| format!("{} {price}", key.product)),
+    });
+    Step { about: order.tag.to_string(), before, after }
+}
+
+fn change_moved(row: &ChangeRow, before: Option<&ChangeState>) -> Step {
+    let before = before.map_or(
+        Value::Null,
+        |state| json!({ "change": row.id.as_str(), "state": change_state_names(state).0 }),
+    );
+    let after = json!({
+        "change": row.id.as_str(), "product": row.key.to_string(),
+        "state": change_state_names(&row.state).0, "unproven": row.unproven,
+    });
+    Step { about: row.key.to_string(), before, after }
 }
 
 /// The program starts; whether its database had a history is worth knowing.

@@ -145,6 +145,58 @@ fn a_till_cannot_acknowledge_what_was_not_published() {
     assert_eq!(gate.acknowledge(&milk.store, &till(), 2), Acknowledgement::BeyondHead(1));
 }
 
+#[test]
+fn a_removed_till_holds_nothing_back() {
+    let (mut gate, milk) = (PriceGate::default(), key("milk"));
+    let mistaken: TillId = "till-2".parse().unwrap();
+    gate.publish(&milk, price(100)).unwrap();
+    gate.add_till(&milk.store, &till());
+    gate.add_till(&milk.store, &mistaken);
+    gate.publish(&milk, price(90)).unwrap();
+    gate.acknowledge(&milk.store, &till(), 2);
+    assert!(!gate.may_send(&[(milk.clone(), price(90))]), "the mistaken till never acknowledges");
+    assert_eq!(gate.remove_till(&milk.store, &mistaken), Some(BTreeSet::from([milk.product.clone()])));
+    assert_eq!(gate.till_high(&milk), Some(price(90)));
+    assert!(gate.is_applied(&milk.store, 2) && gate.may_send(&[(milk.clone(), price(90))]));
+    assert_eq!(gate.remove_till(&milk.store, &mistaken), None, "it is gone");
+    assert_eq!(gate.acknowledge(&milk.store, &mistaken, 2), Acknowledgement::UnknownTill);
+}
+
+#[test]
+fn a_removed_till_leaves_the_others_where_they_stand() {
+    let (mut gate, milk) = (PriceGate::default(), key("milk"));
+    let slow: TillId = "till-2".parse().unwrap();
+    gate.publish(&milk, price(100)).unwrap();
+    gate.add_till(&milk.store, &till());
+    gate.add_till(&milk.store, &slow);
+    gate.publish(&milk, price(90)).unwrap();
+    gate.acknowledge(&milk.store, &till(), 2);
+    assert_eq!(gate.remove_till(&milk.store, &till()), Some(BTreeSet::new()));
+    assert_eq!(gate.till_high(&milk), Some(price(100)), "the slow till still charges 1.00");
+}
+
+#[test]
+fn after_the_last_till_publication_counts_as_applied() {
+    let (mut gate, milk) = (PriceGate::default(), key("milk"));
+    gate.publish(&milk, price(100)).unwrap();
+    gate.add_till(&milk.store, &till());
+    gate.publish(&milk, price(90)).unwrap();
+    assert!(gate.remove_till(&milk.store, &till()).is_some());
+    assert!(gate.is_applied(&milk.store, 2) && !gate.has_tills(&milk.store));
+    assert_eq!(gate.publish(&milk, price(80)), Some(3));
+    assert_eq!(gate.till_high(&milk), Some(price(80)));
+}
+
+#[test]
+fn a_forgotten_tag_bounds_no_price() {
+    let (mut gate, milk) = (PriceGate::default(), key("milk"));
+    show(&mut gate, 1, 1, 100);
+    assert_eq!(gate.publish(&milk, price(120)), None);
+    gate.forget_tag(tag(1));
+    assert_eq!(gate, PriceGate::default());
+    assert_eq!(gate.publish(&milk, price(120)), Some(1));
+}
+
 const TAGS: u64 = 3;
 const TILLS: usize = 3;
 
@@ -156,6 +208,7 @@ enum Step {
     Confirm { pick: usize },
     AttestRemoval { tag: u64 },
     AddTill { till: usize },
+    RemoveTill { till: usize },
     Fetch { till: usize },
     ApplyOne { till: usize },
     SendAck { till: usize },
@@ -173,7 +226,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         6 => any::<usize>().prop_map(|pick| Step::Deliver { pick }),
         6 => any::<usize>().prop_map(|pick| Step::Confirm { pick }),
         1 => (0..TAGS).prop_map(|tag| Step::AttestRemoval { tag }),
-        1 => till().prop_map(|till| Step::AddTill { till }),
+        2 => till().prop_map(|till| Step::AddTill { till }),
+        1 => till().prop_map(|till| Step::RemoveTill { till }),
         4 => till().prop_map(|till| Step::Fetch { till }),
         8 => till().prop_map(|till| Step::ApplyOne { till }),
         4 => till().prop_map(|till| Step::SendAck { till }),
@@ -248,6 +302,7 @@ impl World {
                 let cursor = self.gate.add_till(&key("milk").store, &till_id(till));
                 self.cursors.insert(till_id(till), cursor);
             }
+            Step::RemoveTill { till } => self.remove_till(till),
             Step::Fetch { till } => self.fetch(till),
             Step::ApplyOne { till } => self.apply_one(till),
             Step::SendAck { till } => {
@@ -261,6 +316,14 @@ impl World {
             }
             Step::RestartService => self.restart(),
         }
+    }
+
+    /// What a person attests is true: the till stands there no longer. Its acknowledgements may still be under way.
+    fn remove_till(&mut self, number: usize) {
+        let is_known = self.cursors.remove(&till_id(number)).is_some();
+        let removed = self.gate.remove_till(&key("milk").store, &till_id(number));
+        assert_eq!(removed.is_some(), is_known);
+        self.tills[number] = RealTill::default();
     }
 
     fn try_send(&mut self, number: u64, milk: Option<i64>, tea: Option<i64>) {

@@ -22,14 +22,42 @@ use crate::names::{ChangeId, ProductKey, Remark};
 use crate::price_gate::Presence;
 use crate::task::{State, Wait};
 
+/// A larger step from what a product costs must be confirmed, in per cent.
+pub const JUMP_PERCENT: i64 = 50;
+
+/// Whether a large step is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Jump {
+    /// It may be a slip of the finger.
+    Doubted,
+    /// Somebody confirmed it.
+    Meant,
+}
+
+/// How large the step is, of `from`, rounded up.
+fn step_percent(from: Price, to: Price) -> i64 {
+    let (from, to) = (from.as_minor(), to.as_minor());
+    ((to - from).abs() * 100 + from - 1) / from
+}
+
 impl Turn<'_> {
-    pub(super) fn change_price(&mut self, key: ProductKey, price: Price, reason: Option<Remark>) -> Outcome {
+    pub(super) fn change_price(
+        &mut self,
+        key: ProductKey,
+        price: Price,
+        reason: Option<Remark>,
+        jump: Jump,
+    ) -> Outcome {
         self.require_store(&key.store)?;
         let Some(product) = self.shop.products.get(&key) else {
             return Err(Refusal::UnknownProduct(key));
         };
         if product.row.price == price {
             return Err(Refusal::PriceUnchanged(price));
+        }
+        let percent = step_percent(product.row.price, price);
+        if jump == Jump::Doubted && percent > JUMP_PERCENT {
+            return Err(Refusal::PriceJump { from: product.row.price, to: price, percent });
         }
         self.end_change(&key, ChangeState::Superseded);
         Ok(Reply::Change(self.begin_change(&key, price, reason, None)))
@@ -61,10 +89,12 @@ impl Turn<'_> {
         let id = ChangeId::generated(self.outside.new_id());
         let Some(product) = self.shop.products.get_mut(key) else { return id };
         let from = std::mem::replace(&mut product.row.price, to);
+        let charged = self.shop.gate.published(key).map(|(_, price)| price);
         let change = ChangeRow {
             id: id.clone(),
             key: key.clone(),
             from,
+            charged,
             to,
             reason,
             actor: self.actor.clone(),
@@ -84,7 +114,7 @@ impl Turn<'_> {
         let after = vec![("price", to.to_string()), ("change", id.to_string())];
         self.audit("price.change", &key, vec![("price", from.to_string())], after);
         self.write(Write::Product(row));
-        self.write_change(change);
+        self.write_change(change, None);
         self.reconcile_all(key);
         self.touch(key.clone());
         id
@@ -94,14 +124,14 @@ impl Turn<'_> {
         let Some(product) = self.shop.products.get_mut(key) else { return };
         let Some(mut change) = product.change.take() else { return };
         self.shop.changes.remove(&change.id);
-        change.state = state;
+        let before = std::mem::replace(&mut change.state, state);
         change.ended = Some(self.now);
-        self.write_change(change);
+        self.write_change(change, Some(before));
     }
 
-    fn write_change(&mut self, change: ChangeRow) {
+    fn write_change(&mut self, change: ChangeRow, before: Option<ChangeState>) {
         let (id, key, state) = (change.id.clone(), change.key.clone(), change.state.clone());
-        self.write(Write::Change(change));
+        self.write(Write::Change { row: change, before });
         self.tell(News::ChangeMoved { change: id, key, state });
     }
 
@@ -137,10 +167,11 @@ impl Turn<'_> {
         let Some(product) = self.shop.products.get(key) else { return };
         let (price, tags) = (product.row.price, product.tags.clone());
         let change = product.change.as_ref().map(|change| change.id.clone());
-        if self.shop.gate.published(key).is_none_or(|(_, published)| published != price)
+        let before = self.shop.gate.published(key).map(|(_, published)| published);
+        if before != Some(price)
             && let Some(seq) = self.shop.gate.publish(key, price)
         {
-            self.write(Write::Entry { key: key.clone(), seq, price, change });
+            self.write(Write::Entry { key: key.clone(), seq, price, change, before });
             self.tell(News::TillEntry { key: key.clone(), seq, price });
         }
         for tag in tags {
@@ -175,6 +206,7 @@ impl Turn<'_> {
             change.unproven = !self.shop.gate.has_tills(&key.store);
         }
         let stuck = self.stuck_tags(key);
+        let before = was.state.clone();
         if is_applied && shelf_shows_it {
             if change != *was
                 && let Some(product) = self.shop.products.get_mut(key)
@@ -189,7 +221,7 @@ impl Turn<'_> {
             if let Some(product) = self.shop.products.get_mut(key) {
                 product.change = Some(change.clone());
             }
-            self.write_change(change);
+            self.write_change(change, Some(before));
         }
     }
 

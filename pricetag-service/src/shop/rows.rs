@@ -7,6 +7,7 @@ use wire::tag::{RadioKey, TagId, TaskFailure};
 use wire::till::{Price, StoreId, TillId};
 use wire::{DeviceId, Timestamp};
 
+use super::words::Thing;
 use crate::names::{Actor, ChangeId, Currency, Name, ProductKey, Remark, Unit};
 use crate::price_gate::SentFace;
 use crate::task::{Order, Progress, Transition};
@@ -155,6 +156,8 @@ pub struct ChangeRow {
     pub key: ProductKey,
     /// What the product was to cost before.
     pub from: Price,
+    /// What the tills were told it costs when the change began; nothing when they were told nothing.
+    pub charged: Option<Price>,
     /// What it is to cost.
     pub to: Price,
     /// Why.
@@ -202,7 +205,18 @@ pub enum Write {
         till: TillId,
         /// Everything up to here it charges by.
         cursor: u64,
+        /// When it acknowledged that; nothing when it is only registered.
+        heard: Option<Timestamp>,
     },
+    /// A till is gone.
+    TillGone {
+        /// Its store.
+        store: StoreId,
+        /// Which till.
+        till: TillId,
+    },
+    /// This is gone, and everything that was kept about it.
+    Gone(Thing),
     /// An entry of the till feed.
     Entry {
         /// Whose price.
@@ -213,9 +227,16 @@ pub enum Write {
         price: Price,
         /// The change it belongs to.
         change: Option<ChangeId>,
+        /// What it cost until here.
+        before: Option<Price>,
     },
     /// A change, new or moved on.
-    Change(ChangeRow),
+    Change {
+        /// As it is.
+        row: ChangeRow,
+        /// Where it stood; nothing when it is new.
+        before: Option<ChangeState>,
+    },
     /// A task, new or moved on.
     Task(Order, Progress),
     /// A step of a task.
@@ -244,6 +265,8 @@ pub enum Write {
         access_point: DeviceId,
         /// When, by the access point's clock.
         at: Timestamp,
+        /// The version and face it showed until then.
+        before: Option<(u64, FaceHash)>,
     },
 }
 

@@ -223,7 +223,8 @@ impl Turn<'_> {
         let cursor = self.shop.gate.add_till(store, &till);
         if is_new {
             self.audit("till.put", &format!("{store}/{till}"), vec![], vec![("cursor", cursor.to_string())]);
-            self.write(Write::Till { store: store.clone(), till, cursor });
+            self.write(Write::Till { store: store.clone(), till: till.clone(), cursor, heard: None });
+            self.tell(News::TillListed { store: store.clone(), till, is_there: true });
         }
         Ok(Reply::Till { cursor, head: self.shop.gate.head(store) })
     }
@@ -240,9 +241,9 @@ impl Turn<'_> {
         if cursor > was {
             let (before, after) = (vec![("cursor", was.to_string())], vec![("cursor", cursor.to_string())]);
             self.audit("till.ack", &format!("{store}/{till}"), before, after);
-            self.write(Write::Till { store: store.clone(), till, cursor });
             self.tell(News::TillApplied { store: store.clone(), upto: cursor });
         }
+        self.write(Write::Till { store: store.clone(), till, cursor, heard: Some(self.now) });
         for product in products {
             self.touch(ProductKey { store: store.clone(), product });
         }

@@ -10,8 +10,9 @@ use proptest::prelude::*;
 use wire::face::FaceHash;
 use wire::tag::{ApReports, ApStatus, ServiceMessage, TagHealth, TagReport, TaskFailure};
 
-use super::rows::ChangeState;
-use super::words::{Command, FromAccessPoint, Input, News, Refusal, Suspicion};
+use super::rows::{ChangeState, Rows};
+use super::words::{Command, FromAccessPoint, Input, News, Refusal, Suspicion, Thing};
+use crate::price_gate::PriceGate;
 use world::*;
 
 /// Coffee at 4.99 on tags 1 and 2, both showing it, one till charging it.
@@ -330,6 +331,89 @@ fn without_a_till_a_change_completes_unproven() {
 }
 
 #[test]
+fn a_till_registered_by_mistake_can_be_removed() {
+    let mut world = coffee_shop();
+    world.add_till(1);
+    let change = world.change("coffee", 399).unwrap();
+    world.run_till(0);
+    world.deliver_all("north");
+    world.check_in("north", 1);
+    assert_eq!(shelf_prices(&world), [499, 499], "the mistaken till never acknowledges");
+    world.remove_till(1);
+    world.restart();
+    world.calm_down("north", 2);
+    assert_eq!((shelf_prices(&world), till_price(&world)), ([399, 399], 399));
+    assert_eq!(*world.change_state(&change), ChangeState::Completed);
+    assert!(!world.database.changes[&change].unproven);
+    assert!(world.notes.contains(&"till.remove s1/till-1".to_owned()));
+}
+
+#[test]
+fn after_the_last_till_is_removed_changes_are_unproven() {
+    let mut world = coffee_shop();
+    let waiting = world.change("coffee", 399).unwrap();
+    world.remove_till(0);
+    assert!(world.database.changes[&waiting].unproven);
+    world.calm_down("north", 2);
+    let later = world.change("coffee", 379).unwrap();
+    world.calm_down("north", 2);
+    assert!(world.database.changes[&later].unproven);
+    assert_eq!(*world.change_state(&later), ChangeState::Completed);
+    assert_eq!(shelf_prices(&world), [379, 379]);
+}
+
+#[test]
+fn what_something_depends_on_is_not_removed() {
+    let mut world = coffee_shop();
+    let change = world.change("coffee", 549).unwrap();
+    let why =
+        |world: &mut World, thing: Thing| world.command(Command::Remove(thing)).unwrap_err().to_string();
+    let (point, product) = (Thing::AccessPoint(store(), device("north")), Thing::Product(key("coffee")));
+    insta::assert_snapshot!(why(&mut world, point.clone()), @"access point `north` cannot be removed: tag `0000000000000001`, tag `0000000000000002` must be moved or removed first");
+    insta::assert_snapshot!(why(&mut world, Thing::Tag(tag(1))), @"tag `0000000000000001` cannot be removed: it hangs on its shelf; attest first that it does not");
+    insta::assert_snapshot!(why(&mut world, Thing::Store(store())), @"store `s1` cannot be removed: till `till-0` must be removed first");
+    insta::assert_snapshot!(why(&mut world, product.clone()), @"product `s1/coffee` cannot be removed: tag `0000000000000001`, tag `0000000000000002` must be bound to something else first");
+    world.command(Command::Unbind { tag: tag(1) }).unwrap();
+    world.command(Command::AttestRemoval { tag: tag(2) }).unwrap();
+    world.screens.remove(&tag(2));
+    assert_eq!(
+        why(&mut world, product.clone()),
+        format!("product `s1/coffee` cannot be removed: change `{change}` must end first")
+    );
+    world.run_till(0);
+    assert_eq!(*world.change_state(&change), ChangeState::Running, "tag 1 still shows 4.99");
+    world.command(Command::CancelChange { change }).unwrap();
+    insta::assert_snapshot!(why(&mut world, product.clone()), @"product `s1/coffee` cannot be removed: tag `0000000000000001` must confirm another face first, or be attested as removed");
+    world.calm_down("north", 1);
+    world.command(Command::Remove(product)).unwrap();
+    world.command(Command::AttestRemoval { tag: tag(1) }).unwrap();
+    for number in [1, 2] {
+        world.command(Command::Remove(Thing::Tag(tag(number)))).unwrap();
+    }
+    world.command(Command::Remove(point)).unwrap();
+    world.remove_till(0);
+    world.command(Command::Remove(Thing::Store(store()))).unwrap();
+    assert_eq!(world.database.rows(), Rows::default());
+    assert_eq!(*world.shop.gate(), PriceGate::default());
+}
+
+#[test]
+fn a_large_step_must_be_confirmed() {
+    let mut world = coffee_shop();
+    let ask = |world: &mut World, minor: i64, confirms_jump: bool| {
+        let (key, price) = (key("coffee"), price(minor));
+        world.command(Command::ChangePrice { key, price, reason: None, confirms_jump })
+    };
+    let jump = |to: i64, percent: i64| Err(Refusal::PriceJump { from: price(499), to: price(to), percent });
+    assert_eq!(ask(&mut world, 749, false), jump(749, 51));
+    assert_eq!(ask(&mut world, 54_900, false), jump(54_900, 10_903));
+    assert_eq!(ask(&mut world, 49, false), jump(49, 91));
+    assert!(world.database.changes.is_empty());
+    assert!(ask(&mut world, 748, false).is_ok(), "50 % is not more than 50 %");
+    assert!(ask(&mut world, 49, true).is_ok());
+}
+
+#[test]
 fn a_tag_moves_to_another_access_point_with_its_task() {
     let mut world = coffee_shop();
     let south = Command::EnrolAccessPoint { store: store(), device: device("south") };
@@ -372,6 +456,7 @@ enum Step {
     Cancel,
     Bind { tag: u64, product: Option<&'static str> },
     AddTill { till: usize },
+    RemoveTill { till: usize },
     Down { pick: usize, fate: Fate },
     Up { pick: usize, fate: Fate },
     Hello,
@@ -403,7 +488,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         6 => (product(), 1_i64..6).prop_map(|(product, minor)| Step::Change { product, minor }),
         1 => Just(Step::Cancel),
         2 => (1..=TAGS, prop::option::weighted(0.8, product())).prop_map(|(tag, product)| Step::Bind { tag, product }),
-        1 => (0..TILLS).prop_map(|till| Step::AddTill { till }),
+        2 => (0..TILLS).prop_map(|till| Step::AddTill { till }),
+        1 => (0..TILLS).prop_map(|till| Step::RemoveTill { till }),
         12 => (pick(), fate()).prop_map(|(pick, fate)| Step::Down { pick, fate }),
         12 => (pick(), fate()).prop_map(|(pick, fate)| Step::Up { pick, fate }),
         2 => Just(Step::Hello),
@@ -459,6 +545,7 @@ fn play(world: &mut World, step: Step) {
             world.command(Command::Unbind { tag: tag(number) }).unwrap();
         }
         Step::AddTill { till } => world.add_till(till),
+        Step::RemoveTill { till } => world.remove_till(till),
         Step::Down { pick, fate } => {
             if let Some((_, message)) = meet(&mut world.down, pick, fate) {
                 world.hear("north", message);
@@ -513,7 +600,9 @@ proptest! {
             prop_assert_eq!(world.shown_price(number), wanted, "tag {}", number);
         }
         for (key, product) in &world.shop.products {
-            prop_assert_eq!(world.tills[0].charges.get(key), Some(&product.row.price));
+            for real in world.tills.iter().filter(|real| real.is_registered) {
+                prop_assert_eq!(real.charges.get(key), Some(&product.row.price));
+            }
         }
     }
 }

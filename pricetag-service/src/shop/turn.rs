@@ -8,6 +8,7 @@ use wire::till::StoreId;
 use wire::{DeviceId, Timestamp};
 
 use super::Shop;
+use super::pricing::Jump;
 use super::rows::Write;
 use super::words::{Command, Effect, News, Note, Outside, Refusal, Reply, Suspicion};
 use crate::names::{Actor, ProductKey};
@@ -52,10 +53,15 @@ impl<'a> Turn<'a> {
             Command::Bind { tag, product } => self.bind(tag, product),
             Command::Unbind { tag } => self.unbind(tag),
             Command::AddTill { store, till } => self.add_till(&store, till),
+            Command::RemoveTill { store, till } => self.remove_till(store, till),
             Command::AckTill { store, till, upto } => self.ack_till(store, till, upto),
-            Command::ChangePrice { key, price, reason } => self.change_price(key, price, reason),
+            Command::ChangePrice { key, price, reason, confirms_jump } => {
+                let jump = if confirms_jump { Jump::Meant } else { Jump::Doubted };
+                self.change_price(key, price, reason, jump)
+            }
             Command::CancelChange { change } => self.cancel_change(&change),
             Command::AttestRemoval { tag } => self.attest_removal(tag),
+            Command::Remove(thing) => self.remove(thing),
         };
         self.effects.push(match outcome {
             Ok(reply) => Effect::Reply(reply),

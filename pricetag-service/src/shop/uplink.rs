@@ -265,7 +265,9 @@ impl Turn<'_> {
                 for key in touched {
                     self.touch(key);
                 }
-                self.write(Write::Confirmation { tag, version, face, access_point: device.clone(), at });
+                let before = self.shown(tag);
+                let access_point = device.clone();
+                self.write(Write::Confirmation { tag, version, face, access_point, at, before });
                 self.show(tag, version, face);
                 self.finish_task(tag, version);
                 self.reconcile(tag);
@@ -276,6 +278,12 @@ impl Turn<'_> {
             self.write(Write::Health(HealthRow { tag, seen, battery_mv, air: None }));
             self.heard_of_tag(tag, seen);
         }
+    }
+
+    /// The version and face the tag confirmed last.
+    fn shown(&self, tag: TagId) -> Option<(u64, FaceHash)> {
+        let shows = self.shop.tags.get(&tag)?.row.shows.as_ref()?;
+        Some((shows.version, shows.shown.face))
     }
 
     fn show(&mut self, tag: TagId, version: u64, face: FaceHash) {

@@ -8,6 +8,7 @@ use wire::till::{Price, ProductId, StoreId, TillId};
 use wire::{DeviceId, Timestamp};
 
 use super::content::FaceContent;
+use super::pricing::JUMP_PERCENT;
 use super::rows::{ChangeState, Write};
 use crate::names::{Actor, ChangeId, Currency, Name, ProductKey, Remark, TaskId, Unit};
 use crate::task::State;
@@ -80,6 +81,13 @@ pub enum Command {
         /// Which.
         till: TillId,
     },
+    /// Somebody attests that this till charges nobody any more.
+    RemoveTill {
+        /// Where.
+        store: StoreId,
+        /// Which.
+        till: TillId,
+    },
     /// A till charges by everything up to here.
     AckTill {
         /// Where.
@@ -97,6 +105,8 @@ pub enum Command {
         price: Price,
         /// Why.
         reason: Option<Remark>,
+        /// Whether a step of more than [`super::pricing::JUMP_PERCENT`] is meant.
+        confirms_jump: bool,
     },
     /// Call a change off and take back what it did.
     CancelChange {
@@ -108,6 +118,21 @@ pub enum Command {
         /// Which.
         tag: TagId,
     },
+    /// Forget something that nothing depends on.
+    Remove(Thing),
+}
+
+/// What can be removed once nothing depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A store.
+    Store(StoreId),
+    /// An access point of a store.
+    AccessPoint(StoreId, DeviceId),
+    /// A tag that is not on its shelf and never comes back.
+    Tag(TagId),
+    /// A product that no tag may be showing.
+    Product(ProductKey),
 }
 
 /// Where a tag hangs, and how large it is.
@@ -203,6 +228,27 @@ pub enum Refusal {
     /// The change has ended, or never was.
     #[error("change `{0}` is not on its way")]
     ChangeNotRunning(ChangeId),
+    /// The step is so large that it must be confirmed.
+    #[error(
+        "from {from} to {to} is a step of {percent} %, and more than {JUMP_PERCENT} % must be confirmed: \
+         send `\"confirm_jump\": true`"
+    )]
+    PriceJump {
+        /// What it costs.
+        from: Price,
+        /// What it is to cost.
+        to: Price,
+        /// How large the step is, of what it costs.
+        percent: i64,
+    },
+    /// Something still depends on it.
+    #[error("{what} cannot be removed: {why}")]
+    StillNeeded {
+        /// Which.
+        what: String,
+        /// What depends on it, and what to do.
+        why: String,
+    },
     /// It costs that already.
     #[error("the price is {0} already")]
     PriceUnchanged(Price),
@@ -316,6 +362,15 @@ pub enum News {
         seq: u64,
         /// What.
         price: Price,
+    },
+    /// A till was registered or removed.
+    TillListed {
+        /// Where.
+        store: StoreId,
+        /// Which.
+        till: TillId,
+        /// Whether it is there now.
+        is_there: bool,
     },
     /// A till acknowledged.
     TillApplied {

@@ -7,14 +7,15 @@ use wire::tag::{ApStatus, TagHealth};
 use wire::till::TillEntry;
 
 use super::devices::{Standing, TagFilter};
+use super::feed::TillFilter;
 use super::prices::{ChangeFilter, ProductFilter};
 use super::tasks::TaskFilter;
 use super::{Database, StoreError, devices, faces, feed, load, prices, tasks, write};
 use crate::names::Actor;
 use crate::render::Painted;
 use crate::shop::rows::{Rows, Write};
-use crate::shop::tests::world::{World, key, store, tag};
-use crate::shop::words::{Command, FromAccessPoint};
+use crate::shop::tests::world::{World, device, key, store, tag};
+use crate::shop::words::{Command, FromAccessPoint, Thing};
 
 /// Two products; a change that completed, one that was cancelled, one on its way; a tag that was removed.
 fn story() -> World {
@@ -46,9 +47,10 @@ fn story() -> World {
     world
 }
 
-async fn keep(database: &Database, world: &World) {
+/// Writes what the shop wrote, from the given row on.
+async fn keep(database: &Database, world: &World, from: usize) {
     let mut transaction = database.begin().await.unwrap();
-    for row in &world.writes {
+    for row in &world.writes[from..] {
         write::apply(&mut transaction, row, &Actor::api(), world.now).await.unwrap();
     }
     write::mark(&mut transaction, "the-last-one").await.unwrap();
@@ -74,10 +76,12 @@ async fn rows_come_back(database: &Database, world: &World) {
     let mut db = database.reader().await.unwrap();
     assert_eq!(sorted(load::rows(&mut db).await.unwrap()), sorted(world.database.rows()));
     assert_eq!(load::mark(&mut db).await.unwrap(), "the-last-one");
+}
+
+async fn a_store_is_seen(database: &Database, world: &World) {
     let Some(Write::Store(row)) = world.writes.first().cloned() else {
         panic!("a story begins with a store")
     };
-    drop(db);
     let mut transaction = database.begin().await.unwrap();
     let (currency, store) = ("CHF".parse().unwrap(), row.store.clone());
     let other = Write::Store(crate::shop::rows::StoreRow { currency, ..row });
@@ -176,8 +180,12 @@ async fn the_feed_is_read(database: &Database) {
     assert_eq!(snapshot.head, 4);
     let after = feed::after(&mut db, &store(), 2).await.unwrap();
     assert_eq!(after.entries.iter().map(told).collect::<Vec<_>>(), ["4 coffee 4.49"]);
-    let tills = feed::tills(&mut db, &store()).await.unwrap();
-    assert_eq!(tills.iter().map(|at| at.cursor).collect::<Vec<_>>(), [3]);
+    let tills = feed::tills(&mut db, &TillFilter::default()).await.unwrap();
+    let told: Vec<_> = tills.iter().map(|at| (at.cursor, at.head, at.behind, at.holds)).collect();
+    assert_eq!(told, [(3, 4, 1, 1)]);
+    assert!(tills[0].heard_at.is_some());
+    let cancelled = TillFilter { change: Some("nope".to_owned()), store: None };
+    assert!(feed::tills(&mut db, &cancelled).await.unwrap().is_empty());
 }
 
 async fn faces_are_kept(database: &Database, world: &World) {
@@ -195,6 +203,44 @@ async fn faces_are_kept(database: &Database, world: &World) {
     assert!(faces::wanted(&mut db).await.unwrap().is_empty());
 }
 
+async fn a_snapshot_is_of_one_moment(database: &Database) {
+    let mut snapshot = database.snapshot().await.unwrap();
+    assert_eq!(load::mark(&mut snapshot).await.unwrap(), "the-last-one");
+    let mut transaction = database.begin().await.unwrap();
+    write::mark(&mut transaction, "a-later-one").await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(load::mark(&mut snapshot).await.unwrap(), "the-last-one");
+    drop(snapshot);
+    let mut db = database.reader().await.unwrap();
+    assert_eq!(load::mark(&mut db).await.unwrap(), "a-later-one");
+}
+
+async fn what_is_gone_leaves_nothing(database: &Database, world: &mut World) {
+    let from = world.writes.len();
+    for number in [1, 2, 3] {
+        world.command(Command::AttestRemoval { tag: tag(number) }).unwrap();
+    }
+    world.calm_down("north", 0);
+    for number in [1, 2, 3, 4] {
+        world.command(Command::Remove(Thing::Tag(tag(number)))).unwrap();
+    }
+    for product in ["coffee", "milk"] {
+        world.command(Command::Remove(Thing::Product(key(product)))).unwrap();
+    }
+    keep(database, world, from).await;
+    let mut db = database.reader().await.unwrap();
+    assert_eq!(feed::snapshot(&mut db, &store()).await.unwrap().entries, [], "nobody charges them any more");
+    drop(db);
+    rows_come_back(database, world).await;
+    let from = world.writes.len();
+    world.remove_till(0);
+    world.command(Command::Remove(Thing::AccessPoint(store(), device("north")))).unwrap();
+    world.command(Command::Remove(Thing::Store(store()))).unwrap();
+    keep(database, world, from).await;
+    let mut db = database.reader().await.unwrap();
+    assert_eq!(load::rows(&mut db).await.unwrap(), Rows::default());
+}
+
 async fn broken_rules_are_refused(database: &Database, world: &World) {
     let transition = world.writes.iter().find(|write| matches!(write, Write::Transition { .. })).unwrap();
     let mut transaction = database.begin().await.unwrap();
@@ -204,15 +250,18 @@ async fn broken_rules_are_refused(database: &Database, world: &World) {
 }
 
 async fn check(url: &str) {
-    let (database, world) = (Database::open(url).await.unwrap(), story());
-    keep(&database, &world).await;
+    let (database, mut world) = (Database::open(url).await.unwrap(), story());
+    keep(&database, &world, 0).await;
     rows_come_back(&database, &world).await;
+    a_store_is_seen(&database, &world).await;
     tags_are_seen(&database).await;
     prices_are_seen(&database).await;
     tasks_are_seen(&database).await;
     the_feed_is_read(&database).await;
     faces_are_kept(&database, &world).await;
     broken_rules_are_refused(&database, &world).await;
+    a_snapshot_is_of_one_moment(&database).await;
+    what_is_gone_leaves_nothing(&database, &mut world).await;
     database.close().await;
     // A second start finds its migrations done.
     Database::open(url).await.unwrap().close().await;

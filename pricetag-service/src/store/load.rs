@@ -235,7 +235,7 @@ fn task(row: &AnyRow) -> Result<(Order, Progress), StoreError> {
 async fn changes(db: &mut AnyConnection) -> Result<Vec<ChangeRow>, StoreError> {
     let rows = query(
         "select change, store, product, from_minor, to_minor, reason, actor, created_at, reverts, state,
-             blocked_by, shelf_done_at, till_seq, published_at, applied_at, unproven, ended_at
+             blocked_by, shelf_done_at, till_seq, published_at, applied_at, unproven, ended_at, charged_minor
          from changes where ended_at is null",
     )
     .fetch_all(db)
@@ -256,6 +256,7 @@ fn change(row: &AnyRow) -> Result<ChangeRow, StoreError> {
         id: row.parsed("change")?,
         key: row.key("product")?,
         from: row.price("from_minor")?,
+        charged: row.count_opt("charged_minor")?,
         to: row.price("to_minor")?,
         reason: row.parsed_opt("reason")?,
         actor: row.parsed("actor")?,

@@ -201,6 +201,9 @@ pub struct ChangeView {
     pub from_minor: i64,
     /// The price after, in minor units.
     pub to_minor: i64,
+    /// What the tills were told it costs when the change began, in minor units. It differs from `from_minor` after a
+    /// change that was superseded before it got that far, and decides the direction.
+    pub charged_minor: Option<i64>,
     /// `increase`: shelf first, then till; `decrease`: till first, then shelf.
     pub direction: &'static str,
     /// Why.
@@ -262,7 +265,7 @@ async fn changes(
     let rows = query(
         "select c.change, c.store, c.product, p.name as product_name, s.currency, c.from_minor, c.to_minor,
              c.reason, c.actor, c.created_at, c.reverts, c.state, c.blocked_by, c.shelf_done_at, c.till_seq,
-             c.published_at, c.applied_at, c.unproven, c.ended_at,
+             c.published_at, c.applied_at, c.unproven, c.ended_at, c.charged_minor,
              (select count(*) from tasks k where k.change = c.change
                  and k.state not in ('superseded', 'cancelled')) as shelf_total,
              (select count(*) from tasks k where k.change = c.change and k.state = 'displayed') as shelf_displayed,
@@ -289,9 +292,14 @@ async fn changes(
     rows.iter().map(change_view).collect()
 }
 
+/// The price a change really starts from: what was charged when it began, unless that is already where it leads.
+pub fn started_from(from_minor: i64, charged_minor: Option<i64>, to_minor: i64) -> i64 {
+    charged_minor.filter(|charged| *charged != to_minor).unwrap_or(from_minor)
+}
+
 fn change_view(row: &AnyRow) -> Result<ChangeView, StoreError> {
     let (from_minor, to_minor) = (row.number("from_minor")?, row.number("to_minor")?);
-    let blocked_by = row.text("blocked_by")?;
+    let (blocked_by, charged_minor) = (row.text("blocked_by")?, row.number_opt("charged_minor")?);
     Ok(ChangeView {
         change: row.text("change")?,
         store: row.text("store")?,
@@ -300,7 +308,12 @@ fn change_view(row: &AnyRow) -> Result<ChangeView, StoreError> {
         currency: row.text("currency")?,
         from_minor,
         to_minor,
-        direction: if to_minor > from_minor { "increase" } else { "decrease" },
+        charged_minor,
+        direction: if to_minor > started_from(from_minor, charged_minor, to_minor) {
+            "increase"
+        } else {
+            "decrease"
+        },
         reason: row.text_opt("reason")?,
         actor: row.text("actor")?,
         created_at: row.number("created_at")?,

@@ -2,9 +2,9 @@
 
 use sqlx::{AnyConnection, query};
 use wire::Timestamp;
-use wire::till::StoreId;
 
 use super::StoreError;
+use super::remove;
 use super::row::bigint;
 use crate::names::{Actor, ChangeId, ProductKey, Remark, Unit};
 use crate::shop::rows::{
@@ -25,9 +25,11 @@ pub async fn apply(
         Write::Tag(row) => tag(db, row).await,
         Write::Health(row) => health(db, row).await,
         Write::Product(row) => product(db, row).await,
-        Write::Till { store, till, cursor } => till_cursor(db, store, till.as_str(), *cursor).await,
+        Write::Till { .. } => till(db, write).await,
+        Write::TillGone { store, till } => remove::till(db, store, till).await,
+        Write::Gone(thing) => remove::thing(db, thing).await,
         Write::Entry { .. } => entry(db, write, now).await,
-        Write::Change(row) => change(db, row).await,
+        Write::Change { row, .. } => change(db, row).await,
         Write::Task(order, progress) => task(db, order, progress).await,
         Write::Transition { order, transition } => step(db, order, transition, actor).await,
         Write::Sent { .. } => sent(db, write, now).await,
@@ -152,26 +154,23 @@ async fn product(db: &mut AnyConnection, row: &ProductRow) -> Result<(), StoreEr
     Ok(())
 }
 
-async fn till_cursor(
-    db: &mut AnyConnection,
-    store: &StoreId,
-    till: &str,
-    cursor: u64,
-) -> Result<(), StoreError> {
+async fn till(db: &mut AnyConnection, write: &Write) -> Result<(), StoreError> {
+    let Write::Till { store, till, cursor, heard } = write else { return Ok(()) };
     query(
-        "insert into tills (store, till, cursor_seq) values ($1, $2, $3)
-         on conflict (store, till) do update set cursor_seq = excluded.cursor_seq",
+        "insert into tills (store, till, cursor_seq, heard_at) values ($1, $2, $3, $4)
+         on conflict (store, till) do update set cursor_seq = excluded.cursor_seq, heard_at = excluded.heard_at",
     )
     .bind(store.as_str())
-    .bind(till)
-    .bind(bigint(cursor))
+    .bind(till.as_str())
+    .bind(bigint(*cursor))
+    .bind(heard.map(Timestamp::as_millis))
     .execute(db)
     .await?;
     Ok(())
 }
 
 async fn entry(db: &mut AnyConnection, write: &Write, now: Timestamp) -> Result<(), StoreError> {
-    let Write::Entry { key, seq, price, change } = write else { return Ok(()) };
+    let Write::Entry { key, seq, price, change, .. } = write else { return Ok(()) };
     query(
         "insert into till_feed (store, seq, product, price_minor, published_at, change)
          values ($1, $2, $3, $4, $5, $6)",
@@ -205,8 +204,9 @@ async fn change(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreErro
     let (state, blocked_by) = change_state_names(&row.state);
     query(
         "insert into changes (change, store, product, from_minor, to_minor, reason, actor, created_at, reverts,
-             state, blocked_by, shelf_done_at, till_seq, published_at, applied_at, unproven, ended_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             state, blocked_by, shelf_done_at, till_seq, published_at, applied_at, unproven, ended_at,
+             charged_minor)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          on conflict (change) do update set state = excluded.state, blocked_by = excluded.blocked_by,
              shelf_done_at = excluded.shelf_done_at, till_seq = excluded.till_seq,
              published_at = excluded.published_at, applied_at = excluded.applied_at,
@@ -229,6 +229,7 @@ async fn change(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreErro
     .bind(row.applied.map(Timestamp::as_millis))
     .bind(i64::from(row.unproven))
     .bind(row.ended.map(Timestamp::as_millis))
+    .bind(row.charged.map(i64::from))
     .execute(db)
     .await?;
     Ok(())
@@ -309,7 +310,7 @@ async fn sent(db: &mut AnyConnection, write: &Write, now: Timestamp) -> Result<(
 }
 
 async fn confirmation(db: &mut AnyConnection, write: &Write, now: Timestamp) -> Result<(), StoreError> {
-    let Write::Confirmation { tag, version, face, access_point, at } = write else { return Ok(()) };
+    let Write::Confirmation { tag, version, face, access_point, at, .. } = write else { return Ok(()) };
     query(
         "insert into confirmations (tag, version, face, access_point, confirmed_at, received_at)
          values ($1, $2, $3, $4, $5, $6) on conflict (tag, version) do nothing",

@@ -51,6 +51,8 @@ impl From<Record> for RecordView {
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
     /// Not before this, in milliseconds since 1970.
     pub from: Option<i64>,

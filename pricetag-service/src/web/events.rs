@@ -69,6 +69,9 @@ fn told(news: &News) -> Option<(&'static str, Value)> {
             json!({ "store": key.store, "seq": seq, "product": key.product, "price_minor": price }),
         )),
         News::TillApplied { store, upto } => Some(("till", json!({ "store": store, "applied": upto }))),
+        News::TillListed { store, till, is_there } => {
+            Some(("till", json!({ "store": store, "till": till, "is_there": is_there })))
+        }
         News::PriceDisplayed(_) | News::DuplicateReport | News::Suspicious(_) => None,
     }
 }

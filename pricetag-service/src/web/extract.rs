@@ -58,14 +58,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Queried<T> {
     }
 }
 
-/// Who calls the API: the header `X-Actor`, or `api`.
+/// Who calls the API: `api`, and the name in the header `X-Actor`.
 pub(super) struct By(pub Actor);
 
 impl<S: Send + Sync> FromRequestParts<S> for By {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let Some(header) = parts.headers.get(ACTOR_HEADER) else { return Ok(By(Actor::api())) };
-        let actor = std::str::from_utf8(header.as_bytes()).ok().and_then(|text| text.parse().ok());
+        let actor = std::str::from_utf8(header.as_bytes()).ok().and_then(|text| Actor::caller(text).ok());
         actor.map(By).ok_or_else(|| {
             Problem::bad_request(
                 "bad-actor",

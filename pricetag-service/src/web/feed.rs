@@ -2,18 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
-use wire::till::{StoreId, TillAck, TillFeed, TillId};
+use wire::till::{StoreId, TillFeed, TillId};
 
 use super::Shared;
-use super::extract::{Body, By, Params, Queried};
+use super::extract::{Body, Params, Queried};
 use super::listing::Listing;
 use super::places::store_view;
-use super::setup::{TillView, till_reply};
+use super::setup::{TillPosition, till_reply};
+use crate::names::Actor;
 use crate::shop::words::Command;
-use crate::store::feed;
+use crate::store::feed::{self, TillFilter, TillView};
 
 /// The shape of `wire::till::TillEntry`.
 #[derive(ToSchema)]
@@ -42,6 +43,8 @@ pub(super) struct TillFeedShape {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct FeedQuery {
     /// The last entry the till has; 0 for none.
     #[serde(default)]
@@ -57,7 +60,7 @@ pub(super) async fn feed_after(
     Queried(query): Queried<FeedQuery>,
 ) -> Result<Json<TillFeed>, Problem> {
     store_view(&app, &store).await?;
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
     Ok(Json(feed::after(&mut db, &store, query.after).await?))
 }
 
@@ -69,53 +72,43 @@ pub(super) async fn snapshot(
     Params(store): Params<StoreId>,
 ) -> Result<Json<TillFeed>, Problem> {
     store_view(&app, &store).await?;
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
     Ok(Json(feed::snapshot(&mut db, &store).await?))
 }
 
-/// The shape of `wire::till::TillAck`.
-#[derive(ToSchema)]
+/// `wire::till::TillAck`, and nothing else.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = TillAck)]
-#[expect(dead_code, reason = "it describes what another crate reads")]
-pub(super) struct TillAckShape {
+pub(super) struct TillAckBody {
     /// Everything up to here is charged at the counter.
     upto: u64,
 }
 
 #[utoipa::path(post, path = "/api/v1/stores/{store}/tills/{till}/ack", tag = "tills",
-    params(("store" = String, Path), ("till" = String, Path)), request_body = TillAckShape,
-    responses((status = 200, body = TillView)), security(("token" = [])))]
+    params(("store" = String, Path), ("till" = String, Path)), request_body = TillAckBody,
+    responses((status = 200, body = TillPosition)), security(("token" = [])))]
 /// A till says that it charges by everything up to a position.
 pub(super) async fn acknowledge(
     State(app): Shared,
-    By(actor): By,
     Params((store, till)): Params<(StoreId, TillId)>,
-    Body(body): Body<TillAck>,
-) -> Result<Json<TillView>, Problem> {
-    let command = Command::AckTill { store, till: till.clone(), upto: body.upto };
+    Body(TillAckBody { upto }): Body<TillAckBody>,
+) -> Result<Json<TillPosition>, Problem> {
+    let actor = Actor::till(&store, &till);
+    let command = Command::AckTill { store, till: till.clone(), upto };
     let reply = app.desk.command(actor, command).await?;
     Ok(Json(till_reply(&till, &reply)))
 }
 
-/// A till and where it stands.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct TillListItem {
-    /// Which.
-    till: String,
-    /// The last entry it acknowledged.
-    cursor: u64,
-}
-
 #[utoipa::path(get, path = "/api/v1/stores/{store}/tills", tag = "tills", params(("store" = String, Path)),
-    responses((status = 200, body = Listing<TillListItem>)))]
-/// The tills of a store.
+    responses((status = 200, body = Listing<TillView>)))]
+/// The tills of a store: where each stands, when it acknowledged last, and how many changes wait for it.
 pub(super) async fn list_tills(
     State(app): Shared,
     Params(store): Params<StoreId>,
-) -> Result<Json<Listing<TillListItem>>, Problem> {
+) -> Result<Json<Listing<TillView>>, Problem> {
     store_view(&app, &store).await?;
     let mut db = app.database.reader().await?;
-    let tills = feed::tills(&mut db, &store).await?;
-    let items = tills.into_iter().map(|at| TillListItem { till: at.till.to_string(), cursor: at.cursor });
-    Ok(Json(Listing::whole(items.collect())))
+    let filter = TillFilter { store: Some(store.to_string()), change: None };
+    Ok(Json(Listing::whole(feed::tills(&mut db, &filter).await?)))
 }

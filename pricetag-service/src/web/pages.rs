@@ -16,6 +16,8 @@ pub mod products;
 pub mod tags;
 /// Tasks and their history.
 pub mod tasks;
+/// Tills.
+pub mod tills;
 /// The time axis of a change.
 mod timeline;
 

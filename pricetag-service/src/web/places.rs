@@ -9,6 +9,7 @@ use wire::DeviceId;
 use wire::till::StoreId;
 
 use super::extract::{Params, Queried};
+use super::filters::{Narrowed, known};
 use super::listing::Listing;
 use super::{App, Shared};
 use crate::shop::words::Refusal;
@@ -40,6 +41,8 @@ pub(super) async fn store_view(app: &App, store: &StoreId) -> Result<StoreView, 
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AccessPointQuery {
     /// Of this store only.
     store: Option<String>,
@@ -52,9 +55,9 @@ pub(super) async fn list_access_points(
     State(app): Shared,
     Queried(query): Queried<AccessPointQuery>,
 ) -> Result<Json<Listing<AccessPointView>>, Problem> {
-    let mut db = app.database.reader().await?;
-    let store = query.store.as_deref();
-    let found = devices::list_access_points(&mut db, store, None, app.online_after()).await?;
+    let mut db = app.database.snapshot().await?;
+    let store = known(&mut db, Narrowed::Store, query.store).await?;
+    let found = devices::list_access_points(&mut db, store.as_deref(), None, app.online_after()).await?;
     Ok(Json(Listing::whole(found)))
 }
 

@@ -6,10 +6,12 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use service_kit::problem::Problem;
+use sqlx::AnyConnection;
 use utoipa::{IntoParams, ToSchema};
 use wire::till::{ProductId, StoreId};
 
 use super::extract::{Body, By, Params, Queried, price, value};
+use super::filters::{self, CHANGE_STATES, Narrowed, known};
 use super::listing::{Listing, limit};
 use super::{App, Shared};
 use crate::names::{ChangeId, ProductKey};
@@ -17,6 +19,8 @@ use crate::shop::words::{Command, Refusal, Reply};
 use crate::store::prices::{self, ChangeFilter, ChangeView, ProductFilter, ProductView};
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ProductQuery {
     /// After this one: `next` of the page before.
     after: Option<String>,
@@ -34,7 +38,11 @@ pub(super) async fn list_products(
 ) -> Result<Json<Listing<ProductView>>, Problem> {
     super::places::store_view(&app, &store).await?;
     let limit = limit(query.limit)?;
-    let filter = ProductFilter { store: Some(store.to_string()), product: None, after: query.after };
+    let filter = ProductFilter {
+        store: Some(store.to_string()),
+        product: None,
+        after: filters::product_cursor(query.after)?,
+    };
     let mut db = app.database.reader().await?;
     let found = prices::list_products(&mut db, &filter, limit + 1).await?;
     Ok(Json(Listing::page(found, limit, |item| format!("{}/{}", item.store, item.product))))
@@ -59,17 +67,23 @@ pub(super) async fn product_view(app: &App, key: &ProductKey) -> Result<ProductV
 
 /// What a product is to cost.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewChange {
     /// In minor units.
     price_minor: i64,
     /// Why.
     reason: Option<String>,
+    /// Whether a step of more than 50 % from what it costs is meant; without it, such a step is refused with
+    /// `urn:problem:price-jump`.
+    #[serde(default)]
+    confirm_jump: bool,
 }
 
 #[utoipa::path(post, path = "/api/v1/stores/{store}/products/{product}/changes", tag = "prices",
     params(("store" = String, Path), ("product" = String, Path)), request_body = NewChange,
     responses((status = 201, body = ChangeView)), security(("token" = [])))]
-/// Change a price. An increase reaches every tag before any till, a decrease every till before any tag.
+/// Change a price. An increase reaches every tag before any till, a decrease every till before any tag. A step of more
+/// than 50 % must be confirmed.
 pub(super) async fn add_change(
     State(app): Shared,
     By(actor): By,
@@ -78,7 +92,8 @@ pub(super) async fn add_change(
 ) -> Result<impl IntoResponse, Problem> {
     let key = ProductKey { store, product };
     let reason = value("bad-reason", body.reason.map(|reason| reason.parse()).transpose())?;
-    let command = Command::ChangePrice { key, price: price(body.price_minor)?, reason };
+    let (price, confirms_jump) = (price(body.price_minor)?, body.confirm_jump);
+    let command = Command::ChangePrice { key, price, reason, confirms_jump };
     let view = changed(&app, app.desk.command(actor, command).await?).await?;
     let location = format!("/api/v1/changes/{}", view.change);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)))
@@ -96,7 +111,11 @@ async fn changed(app: &App, reply: Reply) -> Result<ChangeView, Problem> {
 
 pub(super) async fn change_view(app: &App, change: &ChangeId) -> Result<ChangeView, Problem> {
     let mut db = app.database.reader().await?;
-    let found = prices::find_change(&mut db, change).await?;
+    read_change(&mut db, change).await
+}
+
+pub(super) async fn read_change(db: &mut AnyConnection, change: &ChangeId) -> Result<ChangeView, Problem> {
+    let found = prices::find_change(db, change).await?;
     found.ok_or_else(|| not_found(change.as_str()))
 }
 
@@ -109,6 +128,8 @@ pub(super) fn change_id(text: &str) -> Result<ChangeId, Problem> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ChangeQuery {
     /// Of this store only.
     store: Option<String>,
@@ -130,9 +151,13 @@ pub(super) async fn list_changes(
     Queried(query): Queried<ChangeQuery>,
 ) -> Result<Json<Listing<ChangeView>>, Problem> {
     let limit = limit(query.limit)?;
-    let ChangeQuery { store, product, state, before, .. } = query;
-    let filter = ChangeFilter { store, product, state, before };
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
+    let filter = ChangeFilter {
+        state: filters::state(query.state, &CHANGE_STATES)?,
+        before: filters::cursor::<ChangeId>("before", query.before)?,
+        store: known(&mut db, Narrowed::Store, query.store).await?,
+        product: known(&mut db, Narrowed::Product, query.product).await?,
+    };
     let found = prices::list_changes(&mut db, &filter, limit + 1).await?;
     Ok(Json(Listing::page(found, limit, |item| item.change.clone())))
 }

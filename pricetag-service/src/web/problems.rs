@@ -17,6 +17,8 @@ impl From<Refusal> for Problem {
             Refusal::UnknownProduct(_) => (StatusCode::NOT_FOUND, "product-not-found"),
             Refusal::UnknownTill(..) => (StatusCode::NOT_FOUND, "till-not-found"),
             Refusal::ChangeNotRunning(_) => (StatusCode::CONFLICT, "change-not-running"),
+            Refusal::PriceJump { .. } => (StatusCode::CONFLICT, "price-jump"),
+            Refusal::StillNeeded { .. } => (StatusCode::CONFLICT, "still-needed"),
             Refusal::PriceUnchanged(_) => (StatusCode::CONFLICT, "price-unchanged"),
             Refusal::OtherStore(..) => (StatusCode::CONFLICT, "other-store"),
             Refusal::CurrencyFixed(_) => (StatusCode::CONFLICT, "currency-fixed"),

@@ -6,12 +6,15 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use service_kit::http::{Readiness, require_token, standard_routes};
+use utoipa::PartialSchema;
+use utoipa::ToSchema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Info, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, audit, events, feed, pages, places, prices, setup, tags, tasks};
+use super::answers::{ProblemShape, add_problems};
+use super::{App, audit, events, feed, pages, places, prices, removal, setup, tags, tasks};
 
 /// The router of the whole program.
 pub fn routes(app: &Arc<App>, readiness: Readiness) -> Router {
@@ -51,12 +54,12 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(audit::verification))
         .routes(routes!(events::events));
     let changing = OpenApiRouter::new()
-        .routes(routes!(setup::put_store))
-        .routes(routes!(setup::enrol_access_point))
-        .routes(routes!(setup::put_tag))
+        .routes(routes!(setup::put_store, removal::delete_store))
+        .routes(routes!(setup::enrol_access_point, removal::delete_access_point))
+        .routes(routes!(setup::put_tag, removal::delete_tag))
         .routes(routes!(setup::put_binding, setup::delete_binding))
-        .routes(routes!(setup::put_product))
-        .routes(routes!(setup::put_till))
+        .routes(routes!(setup::put_product, removal::delete_product))
+        .routes(routes!(setup::put_till, removal::delete_till))
         .routes(routes!(feed::acknowledge))
         .routes(routes!(prices::add_change))
         .routes(routes!(prices::cancel_change))
@@ -84,11 +87,15 @@ fn pages_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/fragments/changes/{change}", get(pages::changes::progress))
         .route("/fragments/tags/{tag}", get(pages::dashboard::tile))
         .route("/fragments/tags/{tag}/state", get(pages::tags::state))
+        .route("/tills", get(pages::tills::list))
+        .route("/fragments/tills", get(pages::tills::table))
+        .route("/stores/{store}/tills/{till}/remove", get(pages::tills::ask_removal))
         .route("/fragments/access-points", get(pages::access_points::table))
         .route("/assets/app.css", get(pages::assets::css))
         .route("/assets/app.js", get(pages::assets::js));
     let forms = Router::new()
         .route("/stores/{store}/products/{product}/changes", post(pages::products::change_price))
+        .route("/stores/{store}/tills/{till}/remove", post(pages::tills::remove))
         .route("/changes/{change}/cancel", post(pages::changes::cancel))
         .route("/tags/{tag}/attest-removal", post(pages::tags::attest_removal))
         .route_layer(middleware::from_fn_with_state(app.guard.clone(), require_token));
@@ -101,6 +108,9 @@ fn describe(document: OpenApi) -> OpenApi {
     let built = OpenApiBuilder::from(document).info(info);
     let mut document = built.build();
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    document.components.get_or_insert_default().add_security_scheme("token", token);
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("token", token);
+    components.schemas.insert(ProblemShape::name().into_owned(), ProblemShape::schema());
+    add_problems(&mut document);
     document
 }

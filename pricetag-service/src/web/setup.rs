@@ -28,6 +28,7 @@ const PIXELS_MIN: u16 = 32;
 
 /// A store to open or rename.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PutStore {
     /// Its name for people.
     name: String,
@@ -85,6 +86,7 @@ pub(super) async fn enrol_access_point(
 
 /// A tag to register, move, or put back.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PutTag {
     /// Where it hangs; it stays.
     #[schema(value_type = String)]
@@ -123,6 +125,7 @@ pub(super) async fn put_tag(
 
 /// A product to list or rename.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PutProduct {
     /// Its name for people.
     name: String,
@@ -152,6 +155,7 @@ pub(super) async fn put_product(
 
 /// What a tag is to show.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PutBinding {
     /// A product of the tag's store.
     #[schema(value_type = String)]
@@ -185,7 +189,7 @@ pub(super) async fn delete_binding(
 
 /// Where a till stands.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct TillView {
+pub(super) struct TillPosition {
     /// Which.
     pub till: String,
     /// The last entry it acknowledged.
@@ -196,21 +200,21 @@ pub(super) struct TillView {
 
 #[utoipa::path(put, path = "/api/v1/stores/{store}/tills/{till}", tag = "tills",
     params(("store" = String, Path), ("till" = String, Path)),
-    responses((status = 200, body = TillView)), security(("token" = [])))]
+    responses((status = 200, body = TillPosition)), security(("token" = [])))]
 /// Register a till. It begins with the snapshot of the feed.
 pub(super) async fn put_till(
     State(app): Shared,
     By(actor): By,
     Params((store, till)): Params<(StoreId, TillId)>,
-) -> Result<Json<TillView>, Problem> {
+) -> Result<Json<TillPosition>, Problem> {
     let reply = app.desk.command(actor, Command::AddTill { store, till: till.clone() }).await?;
     Ok(Json(till_reply(&till, &reply)))
 }
 
-pub(super) fn till_reply(till: &TillId, reply: &Reply) -> TillView {
+pub(super) fn till_reply(till: &TillId, reply: &Reply) -> TillPosition {
     let (cursor, head) = match reply {
         Reply::Till { cursor, head } => (*cursor, *head),
         Reply::Done | Reply::Change(_) => (0, 0),
     };
-    TillView { till: till.to_string(), cursor, head }
+    TillPosition { till: till.to_string(), cursor, head }
 }

@@ -6,11 +6,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use service_kit::problem::Problem;
+use sqlx::AnyConnection;
 use utoipa::{IntoParams, ToSchema};
 use wire::face::{Face, FaceHash};
 use wire::tag::TagId;
 
 use super::extract::{By, Params, Queried};
+use super::filters::{self, Narrowed, known};
 use super::listing::{Listing, limit};
 use super::{App, Shared};
 use crate::shop::words::{Command, Refusal};
@@ -18,6 +20,8 @@ use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::faces;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct TagQuery {
     /// Of this store only.
     store: Option<String>,
@@ -39,9 +43,13 @@ pub(super) async fn list_tags(
     Queried(query): Queried<TagQuery>,
 ) -> Result<Json<Listing<TagView>>, Problem> {
     let limit = limit(query.limit)?;
-    let TagQuery { store, access_point, product, after, .. } = query;
-    let filter = TagFilter { store, access_point, product, after };
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
+    let filter = TagFilter {
+        after: filters::cursor::<TagId>("after", query.after)?,
+        store: known(&mut db, Narrowed::Store, query.store).await?,
+        access_point: known(&mut db, Narrowed::AccessPoint, query.access_point).await?,
+        product: known(&mut db, Narrowed::Product, query.product).await?,
+    };
     let found = devices::list_tags(&mut db, &filter, limit + 1).await?;
     Ok(Json(Listing::page(found, limit, |item| item.tag.clone())))
 }
@@ -58,7 +66,11 @@ pub(super) async fn get_tag(
 
 pub(super) async fn tag_view(app: &App, tag: TagId) -> Result<TagView, Problem> {
     let mut db = app.database.reader().await?;
-    devices::find_tag(&mut db, tag).await?.ok_or_else(|| Refusal::UnknownTag(tag).into())
+    read_tag(&mut db, tag).await
+}
+
+pub(super) async fn read_tag(db: &mut AnyConnection, tag: TagId) -> Result<TagView, Problem> {
+    devices::find_tag(db, tag).await?.ok_or_else(|| Refusal::UnknownTag(tag).into())
 }
 
 #[utoipa::path(post, path = "/api/v1/tags/{tag}/attest-removal", tag = "prices", params(("tag" = String, Path)),
@@ -85,6 +97,8 @@ pub(super) enum Which {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct FaceQuery {
     /// `shows` or `should_show`.
     #[serde(default)]

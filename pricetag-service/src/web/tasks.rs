@@ -4,15 +4,19 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use service_kit::problem::Problem;
+use sqlx::AnyConnection;
 use utoipa::IntoParams;
 
 use super::extract::{Params, Queried};
+use super::filters::{self, Narrowed, TASK_STATES, known};
 use super::listing::{Listing, limit};
 use super::{App, Shared};
 use crate::names::TaskId;
 use crate::store::tasks::{self, TaskFilter, TaskView, TransitionView};
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct TaskQuery {
     /// A state, or `open` for all that are no end.
     state: Option<String>,
@@ -29,15 +33,15 @@ pub(super) struct TaskQuery {
 }
 
 impl TaskQuery {
-    pub(super) fn split(self) -> Result<(TaskFilter, u32), Problem> {
+    /// What it asks for, when all of it exists.
+    pub(super) async fn split(self, db: &mut AnyConnection) -> Result<(TaskFilter, u32), Problem> {
         let limit = limit(self.limit)?;
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let filter = TaskFilter {
-            state: given(self.state),
-            tag: given(self.tag),
-            product: given(self.product),
-            change: given(self.change),
-            before: given(self.before),
+            state: filters::state(self.state, &TASK_STATES)?,
+            before: filters::task_cursor(self.before)?,
+            tag: known(db, Narrowed::Tag, self.tag).await?,
+            product: known(db, Narrowed::Product, self.product).await?,
+            change: known(db, Narrowed::Change, self.change).await?,
         };
         Ok((filter, limit))
     }
@@ -50,8 +54,8 @@ pub(super) async fn list_tasks(
     State(app): Shared,
     Queried(query): Queried<TaskQuery>,
 ) -> Result<Json<Listing<TaskView>>, Problem> {
-    let (filter, limit) = query.split()?;
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
+    let (filter, limit) = query.split(&mut db).await?;
     let found = tasks::list_tasks(&mut db, &filter, limit + 1).await?;
     Ok(Json(Listing::page(found, limit, |item| item.task.clone())))
 }

@@ -4,7 +4,8 @@ use chrono::DateTime;
 
 use crate::names::Currency;
 use crate::store::devices::{AccessPointView, HealthView, Standing, TagView};
-use crate::store::prices::{ChangeView, ProductView};
+use crate::store::feed::TillView;
+use crate::store::prices::{ChangeView, ProductView, started_from};
 use crate::store::tasks::{TaskView, TransitionView};
 
 /// An amount with its currency.
@@ -18,10 +19,10 @@ pub(super) fn money_or_dash(minor: Option<i64>, currency: &str) -> String {
     minor.map_or_else(|| "–".to_owned(), |minor| money(minor, currency))
 }
 
-/// A time of day with its date, in UTC; pages turn it into the reader's own.
+/// A date and a time of day, in UTC.
 pub(super) fn time(millis: i64) -> String {
     DateTime::from_timestamp_millis(millis)
-        .map_or_else(|| "–".to_owned(), |at| at.format("%-d %b %Y, %H:%M:%S").to_string())
+        .map_or_else(|| "–".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// How long after: `+2.4 s`, `+3 min`.
@@ -123,11 +124,18 @@ impl ChangeView {
     }
 
     pub(super) fn is_increase(&self) -> bool {
-        self.to_minor > self.from_minor
+        self.direction == "increase"
     }
 
     pub(super) fn before(&self) -> String {
-        money(self.from_minor, &self.currency)
+        let from = started_from(self.from_minor, self.charged_minor, self.to_minor);
+        money(from, &self.currency)
+    }
+
+    /// The price asked for before, when a change to it was superseded on its way.
+    pub(super) fn overtaken(&self) -> Option<String> {
+        let from = started_from(self.from_minor, self.charged_minor, self.to_minor);
+        (from != self.from_minor).then(|| money(self.from_minor, &self.currency))
     }
 
     pub(super) fn wanted(&self) -> String {
@@ -220,6 +228,30 @@ impl TransitionView {
     }
 }
 
+impl TillView {
+    pub(super) fn heard(&self) -> String {
+        self.heard_at.map_or_else(|| "never".to_owned(), time)
+    }
+
+    /// How far behind it is.
+    pub(super) fn lag(&self) -> String {
+        match self.behind {
+            0 => "charges every price".to_owned(),
+            1 => "1 price behind".to_owned(),
+            behind => format!("{behind} prices behind"),
+        }
+    }
+
+    /// What waits for it.
+    pub(super) fn held(&self) -> String {
+        match self.holds {
+            0 => "nothing waits for it".to_owned(),
+            1 => "1 change waits for it".to_owned(),
+            holds => format!("{holds} changes wait for it"),
+        }
+    }
+}
+
 impl AccessPointView {
     pub(super) fn heard(&self) -> String {
         self.heard_at.map_or_else(|| "never".to_owned(), time)
@@ -238,7 +270,7 @@ mod tests {
     fn texts_read_well() {
         assert_eq!(money(549, "EUR"), "5.49 €");
         assert_eq!(money(99_999_999, "CHF"), "999999.99 CHF");
-        assert_eq!(time(1_763_755_200_000), "21 Nov 2025, 20:00:00");
+        assert_eq!(time(1_763_755_200_000), "2025-11-21 20:00:00 UTC");
         assert_eq!([after(2_410), after(180_000), after(7_200_000)], ["+2.4 s", "+3 min", "+2 h"]);
     }
 }

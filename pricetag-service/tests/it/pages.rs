@@ -31,6 +31,12 @@ async fn every_page_shows_what_there_is() {
         ("/tags".to_owned(), "0000000000000001"),
         (format!("/tags/{}", tag(1)), "Should show"),
         ("/access-points".to_owned(), "north"),
+        ("/tills".to_owned(), "s1/till-1"),
+        ("/stores/s1/tills/till-1/remove".to_owned(), "It is the last till of s1"),
+        (
+            "/fragments/tills?store=s1".to_owned(),
+            "last heard <time data-at=\"1767225600000\">2026-01-01 00:00:00 UTC",
+        ),
         ("/audit".to_owned(), "chain verified"),
         ("/fragments/summary".to_owned(), "Open tasks"),
         ("/fragments/changes".to_owned(), "Fine coffee"),
@@ -53,7 +59,7 @@ async fn a_form_changes_a_price() {
     assert_eq!(status, StatusCode::SEE_OTHER);
     let change = location.strip_prefix("/changes/").unwrap();
     let view = shop.get(&format!("/api/v1/changes/{change}")).await;
-    assert_eq!((&view["to_minor"], &view["actor"]), (&json!(549), &json!("web")));
+    assert_eq!((&view["to_minor"], &view["actor"]), (&json!(549), &json!("page")));
     assert_eq!(view["reason"], "beans got dearer");
     let (status, location, _) = form(&shop, &format!("/changes/{change}/cancel"), &[]).await;
     assert_eq!((status, location.starts_with("/changes/")), (StatusCode::SEE_OTHER, true));
@@ -66,7 +72,12 @@ async fn a_bad_price_is_explained_beside_its_field_and_changes_nothing() {
     for (typed, expected) in [
         ("cheap", "price `cheap` is not a number like 5.49 with at most two decimals"),
         ("5.499", "price `5.499` is not a number like 5.49 with at most two decimals"),
-        ("0", "price 0 is not between 0.01 and 999999.99"),
+        ("", "the price is empty: type one from 0.01 to 999999.99"),
+        (" ", "the price is empty: type one from 0.01 to 999999.99"),
+        ("0", "price 0 is out of range: type one from 0.01 to 999999.99"),
+        ("-4.50", "price -4.50 is out of range: type one from 0.01 to 999999.99"),
+        ("1000000", "price 1000000 is out of range: type one from 0.01 to 999999.99"),
+        ("99999999999999999999", "price 99999999999999999999 is out of range"),
         ("4.99", "the price is 4.99 already"),
         ("<b>1</b>", "price `&#60;b&#62;1&#60;/b&#62;` is not a number"),
     ] {
@@ -76,6 +87,66 @@ async fn a_bad_price_is_explained_beside_its_field_and_changes_nothing() {
         assert!(html.contains("aria-invalid"));
     }
     assert_eq!(shop.get("/api/v1/changes").await["items"], json!([]));
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_step_is_asked_about_first() {
+    let shop = coffee_shop().await;
+    let path = "/stores/s1/products/coffee/changes";
+    let (status, _, html) = form(&shop, path, &[("price", "54.90"), ("reason", "beans & more")]).await;
+    assert_eq!(status, StatusCode::OK);
+    for expected in ["4.99 €", "54.90 €", "+1001 %", "value=\"54.90\"", "value=\"beans &#38; more\""] {
+        assert!(html.contains(expected), "{expected} in {html}");
+    }
+    assert_eq!(shop.get("/api/v1/changes").await["items"], json!([]));
+    let confirmed = [("price", "54.90"), ("reason", ""), ("confirm_jump", "true")];
+    let (status, location, _) = form(&shop, path, &confirmed).await;
+    assert_eq!((status, location.starts_with("/changes/")), (StatusCode::SEE_OTHER, true));
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn a_decrease_names_the_till_it_waits_for_and_a_form_removes_it() {
+    let mut shop = coffee_shop().await;
+    shop.put_till("till-9").await;
+    let change = shop.change("coffee", 399).await;
+    shop.run_till("till-1").await;
+    let change_page = format!("/changes/{change}");
+    for path in ["/", "/tills", "/products/coffee", &change_page] {
+        let html = shop.text(path).await;
+        assert!(html.contains("s1/till-9") && html.contains("1 change waits for it"), "{path}: {html}");
+        assert!(html.contains("last heard <time data-at=\"\">never"), "{path}: {html}");
+    }
+    assert!(!shop.text(&change_page).await.contains("s1/till-1<"), "that till has done its part");
+    let (status, location, _) = form(&shop, "/stores/s1/tills/till-9/remove", &[]).await;
+    assert_eq!((status, location.as_str()), (StatusCode::SEE_OTHER, "/tills"));
+    shop.work(&[1, 2]).await;
+    assert_eq!(shop.change_state(&change).await, "completed");
+    assert_eq!(shop.shown(1).await, Some(399));
+    let audited = &shop.get("/api/v1/audit?action=till.remove").await["items"][0];
+    assert_eq!((&audited["subject"], &audited["actor"]), (&json!("s1/till-9"), &json!("page")));
+    assert_eq!(audited["before"], json!({"cursor": "1", "head": "2"}));
+    shop.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_points_the_way_from_what_was_charged_when_it_began() {
+    let mut shop = coffee_shop().await;
+    shop.change("coffee", 549).await;
+    let change = shop.change("coffee", 529).await;
+    let view = shop.get(&format!("/api/v1/changes/{change}")).await;
+    assert_eq!((&view["from_minor"], &view["charged_minor"]), (&json!(549), &json!(499)));
+    assert_eq!(view["direction"], "increase", "nobody was ever charged 5.49");
+    let html = shop.text(&format!("/changes/{change}")).await;
+    assert!(
+        html.contains("4.99 €</span> <span class=\"up\">▲") && html.contains("5.49 € was asked for"),
+        "{html}"
+    );
+    let back = shop.change("coffee", 499).await;
+    let view = shop.get(&format!("/api/v1/changes/{back}")).await;
+    assert_eq!((&view["charged_minor"], &view["direction"]), (&json!(499), &json!("decrease")));
+    shop.work(&[1, 2]).await;
     shop.stop().await;
 }
 
@@ -165,5 +236,15 @@ async fn the_api_describes_itself() {
     /api/v1/tasks/{task}
     /api/v1/tasks/{task}/transitions
     ");
+    let answers = |path: &str, method: &str| {
+        let responses = document["paths"][path][method]["responses"].as_object().unwrap();
+        responses.keys().cloned().collect::<Vec<_>>().join(" ")
+    };
+    let changes = "/api/v1/stores/{store}/products/{product}/changes";
+    assert_eq!(answers(changes, "post"), "201 400 401 404 409 422 503");
+    assert_eq!(answers("/api/v1/stores/{store}/tills/{till}", "delete"), "204 400 401 404 409 503");
+    assert_eq!(answers("/api/v1/tasks", "get"), "200 400 404 422");
+    assert_eq!(answers("/api/v1/tags/{tag}", "get"), "200 400 404");
+    assert_eq!(document["components"]["schemas"]["Problem"]["type"], "object");
     shop.stop().await;
 }

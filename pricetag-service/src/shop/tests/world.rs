@@ -14,7 +14,9 @@ use crate::price_gate::SentFace;
 use crate::shop::Shop;
 use crate::shop::content::FaceContent;
 use crate::shop::rows::{ChangeRow, ChangeState, HealthRow, Rows, Write};
-use crate::shop::words::{Command, Effect, FromAccessPoint, Input, News, Outside, Refusal, Reply, TagPlace};
+use crate::shop::words::{
+    Command, Effect, FromAccessPoint, Input, News, Outside, Refusal, Reply, TagPlace, Thing,
+};
 use crate::task::{Order, Progress, Timeouts, Transition};
 
 pub(super) const TIMEOUTS: Timeouts = Timeouts {
@@ -106,12 +108,14 @@ impl Database {
                 rows.products.retain(|known| known.key != row.key);
                 rows.products.push(row);
             }
-            Write::Till { store, till, cursor } => {
+            Write::Till { store, till, cursor, .. } => {
                 rows.tills.retain(|(_, known, _)| *known != till);
                 rows.tills.push((store, till, cursor));
             }
+            Write::TillGone { till, .. } => rows.tills.retain(|(_, known, _)| *known != till),
+            Write::Gone(thing) => self.forget(&thing),
             Write::Entry { key, seq, price, .. } => self.feed.push((key, seq, price)),
-            Write::Change(row) => {
+            Write::Change { row, .. } => {
                 self.changes.insert(row.id.clone(), row);
             }
             Write::Task(order, progress) => {
@@ -122,6 +126,27 @@ impl Database {
                 self.sent.insert((tag, sent.version), sent);
             }
             Write::Confirmation { tag, version, .. } => self.confirmations.push((tag, version)),
+        }
+    }
+
+    fn forget(&mut self, thing: &Thing) {
+        let rows = &mut self.rows;
+        match thing {
+            Thing::Store(store) => {
+                rows.stores.retain(|(row, _)| row.store != *store);
+                self.feed.clear();
+            }
+            Thing::AccessPoint(_, device) => rows.access_points.retain(|row| row.device != *device),
+            Thing::Tag(tag) => {
+                rows.tags.retain(|(row, _)| row.tag != *tag);
+                self.sent.retain(|(sent_to, _), _| sent_to != tag);
+                self.tasks.retain(|_, (order, _)| order.tag != *tag);
+            }
+            Thing::Product(gone) => {
+                rows.products.retain(|row| row.key != *gone);
+                self.changes.retain(|_, row| row.key != *gone);
+                self.tasks.retain(|_, (order, _)| order.price.as_ref().is_none_or(|(key, _)| key != gone));
+            }
         }
     }
 
@@ -239,7 +264,7 @@ impl Station {
 
 #[derive(Default)]
 pub(super) struct RealTill {
-    is_registered: bool,
+    pub(super) is_registered: bool,
     pub(super) charges: BTreeMap<ProductKey, Price>,
     applied: u64,
     fetched: VecDeque<(ProductKey, u64, Price)>,
@@ -317,7 +342,8 @@ impl World {
     }
 
     pub(crate) fn change(&mut self, product: &str, minor: i64) -> Result<ChangeId, Refusal> {
-        let command = Command::ChangePrice { key: key(product), price: price(minor), reason: None };
+        let (key, price) = (key(product), price(minor));
+        let command = Command::ChangePrice { key, price, reason: None, confirms_jump: true };
         match self.command(command)? {
             Reply::Change(change) => Ok(change),
             Reply::Done | Reply::Till { .. } => panic!("a change answers with its id"),
@@ -449,7 +475,22 @@ impl World {
     }
 
     pub(super) fn ack(&mut self, number: usize, upto: u64) {
-        self.command(Command::AckTill { store: store(), till: till(number), upto }).unwrap();
+        let outcome = self.command(Command::AckTill { store: store(), till: till(number), upto });
+        if self.tills[number].is_registered {
+            outcome.unwrap();
+        } else {
+            assert_eq!(outcome, Err(Refusal::UnknownTill(till(number), store())));
+        }
+    }
+
+    /// What the person who removes it attests is true: it charges nobody any more.
+    pub(crate) fn remove_till(&mut self, number: usize) {
+        let is_known = self.tills.get(number).is_some_and(|real| real.is_registered);
+        let outcome = self.command(Command::RemoveTill { store: store(), till: till(number) });
+        assert_eq!(outcome.is_ok(), is_known, "{outcome:?}");
+        if let Some(real) = self.tills.get_mut(number) {
+            *real = RealTill::default();
+        }
     }
 
     /// A till reads, applies and acknowledges everything.

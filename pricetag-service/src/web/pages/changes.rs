@@ -11,16 +11,19 @@ use super::{Page, Visitor};
 use crate::engine::desk::CommandError;
 use crate::names::{Actor, ChangeId};
 use crate::shop::words::{Command, Refusal, Reply};
+use crate::store::feed::{self, TillFilter, TillView};
 use crate::store::prices::{self, ChangeFilter, ChangeView};
 use crate::store::tasks::{self, TaskFilter, TaskView};
 use crate::web::extract::{Params, Queried};
-use crate::web::prices::{change_id, change_view};
+use crate::web::filters::{self, CHANGE_STATES};
+use crate::web::prices::{change_id, change_view, read_change};
 use crate::web::{App, Shared};
 
 const CHANGES_MAX: u32 = 60;
 const TASKS_MAX: u32 = 200;
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::web) struct ListQuery {
     #[serde(default)]
     state: String,
@@ -42,31 +45,36 @@ pub(in crate::web) async fn list(
     visitor: Visitor,
     Queried(query): Queried<ListQuery>,
 ) -> Result<Page<ChangeList>, Problem> {
-    let state = Some(query.state.clone()).filter(|state| !state.is_empty());
-    let filter = ChangeFilter { state, before: query.before, ..ChangeFilter::default() };
+    let state = filters::state(Some(query.state), &CHANGE_STATES)?;
+    let before = filters::cursor::<ChangeId>("before", query.before)?;
+    let filter = ChangeFilter { state: state.clone(), before, ..ChangeFilter::default() };
     let mut db = app.database.reader().await?;
     let changes = prices::list_changes(&mut db, &filter, CHANGES_MAX).await?;
     let is_full = changes.len() == usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX);
     let next = changes.last().filter(|_| is_full).map(|last| last.change.clone());
-    let states = ["running", "blocked", "completed", "superseded", "cancelled"];
-    Ok(Page(ChangeList { visitor, state: query.state, states, changes, next }))
+    let state = state.unwrap_or_default();
+    Ok(Page(ChangeList { visitor, state, states: CHANGE_STATES, changes, next }))
 }
 
 /// What both the page and its fragment show.
 struct Progress {
     change: ChangeView,
     timeline: Timeline,
+    /// The tills it waits for.
+    tills: Vec<TillView>,
     tasks: Vec<TaskView>,
 }
 
 async fn progress_of(app: &App, change: &ChangeId) -> Result<Progress, Problem> {
-    let view = change_view(app, change).await?;
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
+    let view = read_change(&mut db, change).await?;
+    let filter = TillFilter { store: None, change: Some(change.to_string()) };
+    let tills = feed::tills(&mut db, &filter).await?;
     let steps = tasks::steps_of_change(&mut db, change).await?;
     let filter = TaskFilter { change: Some(change.to_string()), ..TaskFilter::default() };
     let tasks = tasks::list_tasks(&mut db, &filter, TASKS_MAX).await?;
     let timeline = Timeline::new(&view, &steps, app.clock.now().as_millis());
-    Ok(Progress { change: view, timeline, tasks })
+    Ok(Progress { change: view, timeline, tills, tasks })
 }
 
 #[derive(Template)]
@@ -75,6 +83,7 @@ pub(in crate::web) struct ChangePage {
     visitor: Visitor,
     change: ChangeView,
     timeline: Timeline,
+    tills: Vec<TillView>,
     tasks: Vec<TaskView>,
 }
 
@@ -83,8 +92,8 @@ pub(in crate::web) async fn page(
     visitor: Visitor,
     Params(change): Params<String>,
 ) -> Result<Page<ChangePage>, Problem> {
-    let Progress { change, timeline, tasks } = progress_of(&app, &change_id(&change)?).await?;
-    Ok(Page(ChangePage { visitor, change, timeline, tasks }))
+    let Progress { change, timeline, tills, tasks } = progress_of(&app, &change_id(&change)?).await?;
+    Ok(Page(ChangePage { visitor, change, timeline, tills, tasks }))
 }
 
 #[derive(Template)]
@@ -93,6 +102,7 @@ pub(in crate::web) struct ChangeFragment {
     visitor: Visitor,
     change: ChangeView,
     timeline: Timeline,
+    tills: Vec<TillView>,
     tasks: Vec<TaskView>,
 }
 
@@ -101,8 +111,8 @@ pub(in crate::web) async fn progress(
     visitor: Visitor,
     Params(change): Params<String>,
 ) -> Result<Page<ChangeFragment>, Problem> {
-    let Progress { change, timeline, tasks } = progress_of(&app, &change_id(&change)?).await?;
-    Ok(Page(ChangeFragment { visitor, change, timeline, tasks }))
+    let Progress { change, timeline, tills, tasks } = progress_of(&app, &change_id(&change)?).await?;
+    Ok(Page(ChangeFragment { visitor, change, timeline, tills, tasks }))
 }
 
 /// Calls a change off and shows the one that takes it back.
@@ -113,7 +123,7 @@ pub(in crate::web) async fn cancel(
     let change = change_id(&change)?;
     change_view(&app, &change).await?;
     let command = Command::CancelChange { change: change.clone() };
-    let shown = match app.desk.command(Actor::web(), command).await {
+    let shown = match app.desk.command(Actor::page(), command).await {
         Ok(Reply::Change(revert)) => revert,
         // It ended while somebody read the page, which then shows that.
         Ok(Reply::Done | Reply::Till { .. }) | Err(CommandError::Refused(Refusal::ChangeNotRunning(_))) => {

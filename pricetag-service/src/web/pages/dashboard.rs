@@ -7,6 +7,7 @@ use wire::tag::TagId;
 
 use super::{Page, Visitor};
 use crate::store::devices::{self, TagFilter, TagView};
+use crate::store::feed::{self, TillFilter, TillView};
 use crate::store::prices::{self, ChangeFilter, ChangeView};
 use crate::store::tasks::{self, Summary};
 use crate::web::extract::Params;
@@ -24,12 +25,13 @@ pub(in crate::web) struct Dashboard {
     visitor: Visitor,
     summary: Summary,
     changes: Vec<ChangeView>,
+    tills: Vec<TillView>,
     tags: Vec<TagView>,
     has_more: bool,
 }
 
 pub(in crate::web) async fn page(State(app): Shared, visitor: Visitor) -> Result<Page<Dashboard>, Problem> {
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
     let mut tags = devices::list_tags(&mut db, &TagFilter::default(), WALL_MAX + 1).await?;
     let has_more = tags.len() > usize::try_from(WALL_MAX).unwrap_or(usize::MAX);
     tags.truncate(usize::try_from(WALL_MAX).unwrap_or(usize::MAX));
@@ -38,8 +40,9 @@ pub(in crate::web) async fn page(State(app): Shared, visitor: Visitor) -> Result
         (tag.store.clone(), tag.product_name.is_none(), tag.product_name.clone(), tag.tag.clone())
     });
     let changes = prices::list_changes(&mut db, &ChangeFilter::default(), CHANGES_MAX).await?;
+    let tills = feed::tills(&mut db, &TillFilter::default()).await?;
     let summary = tasks::summary(&mut db, app.online_after()).await?;
-    Ok(Page(Dashboard { visitor, summary, changes, tags, has_more }))
+    Ok(Page(Dashboard { visitor, summary, changes, tills, tags, has_more }))
 }
 
 #[derive(Template)]

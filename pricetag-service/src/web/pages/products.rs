@@ -7,15 +7,19 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use service_kit::problem::Problem;
-use wire::till::{Price, ProductId, StoreId};
+use wire::till::{PRICE_MINOR_MAX, ParsePriceError, Price, ProductId, StoreId};
 
 use super::{Page, Visitor};
 use crate::engine::desk::CommandError;
 use crate::names::{Actor, ProductKey, Remark};
 use crate::shop::words::{Command, Refusal, Reply};
 use crate::store::devices::{self, TagFilter, TagView};
+use crate::store::feed::{self, TillFilter, TillView};
 use crate::store::prices::{self, ChangeFilter, ChangeView, ProductFilter, ProductView};
 use crate::web::extract::{Params, Queried};
+use crate::web::filters;
+use crate::web::prices::product_view;
+use crate::web::texts::money;
 use crate::web::{App, Shared};
 
 const PRODUCTS_MAX: u32 = 200;
@@ -23,6 +27,7 @@ const CHANGES_MAX: u32 = 12;
 const TAGS_MAX: u32 = 60;
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::web) struct ListQuery {
     after: Option<String>,
 }
@@ -41,7 +46,7 @@ pub(in crate::web) async fn list(
     Queried(query): Queried<ListQuery>,
 ) -> Result<Page<ProductList>, Problem> {
     let mut db = app.database.reader().await?;
-    let filter = ProductFilter { after: query.after, ..ProductFilter::default() };
+    let filter = ProductFilter { after: filters::product_cursor(query.after)?, ..ProductFilter::default() };
     let products = prices::list_products(&mut db, &filter, PRODUCTS_MAX).await?;
     let is_full = products.len() == usize::try_from(PRODUCTS_MAX).unwrap_or(usize::MAX);
     let last = products.last().filter(|_| is_full);
@@ -63,6 +68,7 @@ struct Complaint {
 struct Offer {
     product: ProductView,
     tags: Vec<TagView>,
+    tills: Vec<TillView>,
     complaint: Complaint,
 }
 
@@ -89,7 +95,7 @@ async fn product_page(
     product: &ProductId,
     complaint: Complaint,
 ) -> Result<ProductPage, Problem> {
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
     let filter = ProductFilter { product: Some(product.to_string()), ..ProductFilter::default() };
     let products = prices::list_products(&mut db, &filter, PRODUCTS_MAX).await?;
     let Some(first) = products.first() else {
@@ -107,9 +113,11 @@ async fn product_page(
             ..TagFilter::default()
         };
         let tags = devices::list_tags(&mut db, &filter, TAGS_MAX).await?;
+        let filter = TillFilter { store: Some(product.store.clone()), change: None };
+        let tills = feed::tills(&mut db, &filter).await?;
         let is_meant = complaint.store == product.store;
         let complaint = if is_meant { complaint.clone() } else { Complaint::default() };
-        offers.push(Offer { product, tags, complaint });
+        offers.push(Offer { product, tags, tills, complaint });
     }
     Ok(ProductPage { visitor, name, offers, changes })
 }
@@ -119,6 +127,66 @@ pub(in crate::web) struct PriceForm {
     price: String,
     #[serde(default)]
     reason: String,
+    /// Whether a large step is meant.
+    #[serde(default)]
+    confirm_jump: bool,
+}
+
+/// Asks whether a large step is meant.
+#[derive(Template)]
+#[template(path = "confirm_price.html")]
+struct JumpPage {
+    visitor: Visitor,
+    name: String,
+    store: String,
+    product: String,
+    /// For people.
+    from: String,
+    to: String,
+    /// `+120 %`.
+    step: String,
+    /// As it was typed.
+    price: String,
+    reason: String,
+}
+
+impl JumpPage {
+    fn new(visitor: Visitor, product: ProductView, form: PriceForm, to: Price, percent: i64) -> JumpPage {
+        let sign = if to.as_minor() > product.price_minor { "+" } else { "−" };
+        JumpPage {
+            visitor,
+            from: product.price(),
+            to: money(to.as_minor(), &product.currency),
+            step: format!("{sign}{percent} %"),
+            name: product.name,
+            store: product.store,
+            product: product.product,
+            price: form.price,
+            reason: form.reason,
+        }
+    }
+}
+
+/// The price somebody typed, or what is wrong with it.
+fn typed_price(text: &str) -> Result<Price, String> {
+    let range =
+        || Price::from_minor(PRICE_MINOR_MAX).map_or_else(|e| e.to_string(), |max| format!("0.01 to {max}"));
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(format!("the price is empty: type one from {}", range()));
+    }
+    text.parse().map_err(|e: ParsePriceError| {
+        let (whole, decimals) = text.split_once(['.', ',']).unwrap_or((text, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_digit());
+        let is_number =
+            digits(whole.strip_prefix('-').unwrap_or(whole)) && digits(decimals) && decimals.len() <= 2;
+        if is_number {
+            let shown: String = text.chars().take(32).collect();
+            format!("price {shown} is out of range: type one from {}", range())
+        } else {
+            e.to_string()
+        }
+    })
 }
 
 /// Changes the price, or shows the form again with what is wrong.
@@ -134,17 +202,23 @@ pub(in crate::web) async fn change_price(
         reason: form.reason.clone(),
         ..Complaint::default()
     };
-    let price = form.price.parse::<Price>();
+    let price = typed_price(&form.price);
     let reason =
         Some(form.reason.trim()).filter(|text| !text.is_empty()).map(str::parse::<Remark>).transpose();
     match (price, reason) {
         (Ok(price), Ok(reason)) => {
             let key = ProductKey { store, product: product.clone() };
-            match app.desk.command(Actor::web(), Command::ChangePrice { key, price, reason }).await {
+            let confirms_jump = form.confirm_jump;
+            let command = Command::ChangePrice { key: key.clone(), price, reason, confirms_jump };
+            match app.desk.command(Actor::page(), command).await {
                 Ok(Reply::Change(change)) => {
                     return Ok(Redirect::to(&format!("/changes/{change}")).into_response());
                 }
                 Ok(Reply::Done | Reply::Till { .. }) => {}
+                Err(CommandError::Refused(Refusal::PriceJump { percent, .. })) => {
+                    let view = product_view(&app, &key).await?;
+                    return Ok(Page(JumpPage::new(visitor, view, form, price, percent)).into_response());
+                }
                 Err(CommandError::Refused(refusal @ Refusal::PriceUnchanged(_))) => {
                     complaint.about_price = Some(refusal.to_string());
                 }
@@ -152,7 +226,7 @@ pub(in crate::web) async fn change_price(
             }
         }
         (price, reason) => {
-            complaint.about_price = price.err().map(|e| e.to_string());
+            complaint.about_price = price.err();
             complaint.about_reason = reason.err().map(|e| e.to_string());
         }
     }

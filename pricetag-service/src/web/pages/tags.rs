@@ -14,7 +14,8 @@ use crate::shop::words::{Command, Refusal};
 use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::tasks::{self, TaskFilter, TaskView};
 use crate::web::extract::{Params, Queried};
-use crate::web::tags::tag_view;
+use crate::web::filters::{self, Narrowed, known};
+use crate::web::tags::read_tag;
 use crate::web::texts::time;
 use crate::web::{App, Shared};
 
@@ -22,6 +23,7 @@ const TAGS_MAX: u32 = 200;
 const TASKS_MAX: u32 = 30;
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::web) struct ListQuery {
     access_point: Option<String>,
     after: Option<String>,
@@ -41,9 +43,10 @@ pub(in crate::web) async fn list(
     visitor: Visitor,
     Queried(query): Queried<ListQuery>,
 ) -> Result<Page<TagList>, Problem> {
-    let access_point = query.access_point.filter(|name| !name.is_empty());
-    let filter = TagFilter { access_point: access_point.clone(), after: query.after, ..TagFilter::default() };
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
+    let access_point = known(&mut db, Narrowed::AccessPoint, query.access_point).await?;
+    let after = filters::cursor::<TagId>("after", query.after)?;
+    let filter = TagFilter { access_point: access_point.clone(), after, ..TagFilter::default() };
     let tags = devices::list_tags(&mut db, &filter, TAGS_MAX).await?;
     let is_full = tags.len() == usize::try_from(TAGS_MAX).unwrap_or(usize::MAX);
     let next = tags.last().filter(|_| is_full).map(|last| last.tag.clone());
@@ -86,8 +89,8 @@ pub(in crate::web) async fn state(
 }
 
 async fn fragment(app: &App, visitor: Visitor, id: TagId) -> Result<TagFragment, Problem> {
-    let tag = tag_view(app, id).await?;
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
+    let tag = read_tag(&mut db, id).await?;
     let filter = TaskFilter { tag: Some(id.to_string()), ..TaskFilter::default() };
     let tasks = tasks::list_tasks(&mut db, &filter, TASKS_MAX).await?;
     let shown_at = tag.shows.as_ref().map(|shows| time(shows.at)).unwrap_or_default();
@@ -99,7 +102,7 @@ pub(in crate::web) async fn attest_removal(
     State(app): Shared,
     Params(tag): Params<TagId>,
 ) -> Result<Redirect, Problem> {
-    match app.desk.command(Actor::web(), Command::AttestRemoval { tag }).await {
+    match app.desk.command(Actor::page(), Command::AttestRemoval { tag }).await {
         // Somebody else was faster; the page shows it.
         Ok(_) | Err(CommandError::Refused(Refusal::TagRemoved(_))) => {}
         Err(other) => return Err(other.into()),

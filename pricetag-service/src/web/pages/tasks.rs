@@ -1,4 +1,4 @@
-//! TaskList and their history.
+//! Tasks and their history.
 
 use askama::Template;
 use axum::extract::State;
@@ -8,6 +8,7 @@ use super::{Page, Visitor};
 use crate::store::tasks::{self, TaskFilter, TaskView, TransitionView};
 use crate::web::Shared;
 use crate::web::extract::{Params, Queried};
+use crate::web::filters::TASK_STATES;
 use crate::web::tasks::{TaskQuery, task_id, task_view};
 
 #[derive(Template)]
@@ -27,20 +28,18 @@ pub(in crate::web) async fn list(
     visitor: Visitor,
     Queried(query): Queried<TaskQuery>,
 ) -> Result<Page<TaskList>, Problem> {
-    let (filter, limit) = query.split()?;
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
+    let (filter, limit) = query.split(&mut db).await?;
     let tasks = tasks::list_tasks(&mut db, &filter, limit).await?;
     let is_full = tasks.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     let next = tasks.last().filter(|_| is_full).map(|last| last.task.clone());
-    let states =
-        ["open", "held", "pending", "sent", "accepted", "displayed", "superseded", "cancelled", "failed"];
     let TaskFilter { state, tag, product, .. } = filter;
     Ok(Page(TaskList {
         visitor,
         state: state.unwrap_or_default(),
         tag: tag.unwrap_or_default(),
         product: product.unwrap_or_default(),
-        states,
+        states: TASK_STATES,
         tasks,
         next,
     }))
