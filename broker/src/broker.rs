@@ -73,21 +73,21 @@ pub struct Opened {
     pub store_ended: oneshot::Receiver<Result<(), StoreFailed>>,
 }
 
-/// Reads and checks what the broker is told, and opens nothing: what the provisioning file lays down.
-pub fn check(config: &Config) -> Result<Vec<(InstanceId, Rules)>, OpenError> {
+/// Reads and checks what the broker is told, and opens nothing: what the provisioning file lays down, or every mistake.
+pub fn check(config: &Config) -> Result<Vec<(InstanceId, Rules)>, Vec<String>> {
     let mut mistakes = config.mistakes();
     let provisioned = config.provision.as_deref().map_or(Ok(Vec::new()), provision::read);
     let provisioned = provisioned.unwrap_or_else(|error| {
         mistakes.extend(error.0);
         Vec::new()
     });
-    if mistakes.is_empty() { Ok(provisioned) } else { Err(OpenError::Config(mistakes)) }
+    if mistakes.is_empty() { Ok(provisioned) } else { Err(mistakes) }
 }
 
 impl Broker {
     /// Reads provisioning file and data folder; nobody can connect yet.
     pub fn open(config: Config, clock: Clock, metrics: &Metrics) -> Result<Opened, OpenError> {
-        let provisioned = check(&config)?;
+        let provisioned = check(&config).map_err(OpenError::Config)?;
         let opened = Store::open(&config.data_dir)?;
         let store = opened.store;
         if opened.recovered.torn_bytes > 0 {

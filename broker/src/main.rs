@@ -23,7 +23,11 @@ async fn main() -> ExitCode {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let _logs = telemetry::start("broker", &config.log)?;
-    check(&config)?;
+    let mistakes = check(&config).err().unwrap_or_default();
+    for mistake in &mistakes {
+        error!("{mistake}");
+    }
+    anyhow::ensure!(mistakes.is_empty(), "nothing was started: {} to mend", mistakes.len());
     let listeners = Listeners::bind(&config)?;
     let lifecycle = Lifecycle::new();
     lifecycle.stop_on_signals();
