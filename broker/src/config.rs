@@ -101,6 +101,10 @@ pub struct Limits {
 
 /// Octets of a PUBLISH besides its payload: fixed header, topic length, longest UTF-8 topic of 64 characters, id.
 const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 4 * 64 + 2;
+/// Largest remaining length of a packet (MQTT 3.1.1 section 2.2.3).
+const REMAINING_LENGTH_MAX: usize = 268_435_455;
+/// More of anything than a process could hold.
+const COUNT_MAX: u64 = 100_000_000;
 /// Largest packet of the standard profile.
 const STANDARD_PACKET_BYTES_MAX: usize = 1024 * 1024;
 
@@ -138,6 +142,37 @@ impl Config {
         }
     }
 
+    /// Option, value, and what is allowed.
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 11] {
+        let Limits {
+            connections_max,
+            unauthenticated_max,
+            payload_bytes_max,
+            filters_per_client_max,
+            inflight_max,
+            waiting_max,
+            stored_per_client_max,
+            stored_hours_max,
+            session_days_max,
+            retained_max,
+        } = self.limits;
+        let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let payload_max = number(REMAINING_LENGTH_MAX - PUBLISH_OVERHEAD_BYTES);
+        [
+            ("--duplicate-probe-ms", self.duplicate_probe_ms, 0, 60_000),
+            ("--connections-max", number(connections_max), 1, COUNT_MAX),
+            ("--unauthenticated-max", number(unauthenticated_max), 1, COUNT_MAX),
+            ("--payload-bytes-max", number(payload_bytes_max), 1, payload_max),
+            ("--filters-per-client-max", number(filters_per_client_max), 1, COUNT_MAX),
+            ("--inflight-max", number(inflight_max), 1, u64::from(u16::MAX)),
+            ("--waiting-max", number(waiting_max), 1, COUNT_MAX),
+            ("--stored-per-client-max", number(stored_per_client_max), 1, COUNT_MAX),
+            ("--stored-hours-max", stored_hours_max, 1, 10 * 366 * 24),
+            ("--session-days-max", session_days_max, 1, 10 * 366),
+            ("--retained-max", number(retained_max), 0, COUNT_MAX),
+        ]
+    }
+
     /// What cannot work, all at once.
     pub fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
@@ -148,23 +183,52 @@ impl Config {
                 ));
             }
         }
-        for (what, value) in [
-            ("--inflight-max", self.limits.inflight_max),
-            ("--waiting-max", self.limits.waiting_max),
-            ("--stored-per-client-max", self.limits.stored_per_client_max),
-            ("--filters-per-client-max", self.limits.filters_per_client_max),
-        ] {
-            if value == 0 {
-                mistakes.push(format!("{what} must be at least 1"));
-            }
-        }
-        if self.limits.inflight_max > 65_535 {
-            mistakes
-                .push("--inflight-max must be at most 65535, the number of packet identifiers".to_owned());
-        }
+        mistakes.extend(self.ranges().into_iter().filter_map(|(what, value, min, max)| {
+            let fits = (min..=max).contains(&value);
+            (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
+        }));
         if self.profile == Profile::Standard && self.provision.is_some() {
             mistakes.push("--provision has no meaning in --profile standard".to_owned());
         }
         mistakes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn mistakes(arguments: &str) -> String {
+        let line = ["broker", "--api-token", "t"].into_iter().chain(arguments.split_whitespace());
+        Config::parse_from(line).mistakes().join("\n")
+    }
+
+    #[test]
+    fn the_defaults_work() {
+        assert_eq!(mistakes(""), "");
+    }
+
+    #[test]
+    fn every_value_out_of_range_is_named_with_what_is_allowed() {
+        insta::assert_snapshot!(mistakes("--connections-max 0 --payload-bytes-max 0 --inflight-max 65536 --waiting-max 0"), @r"
+        --connections-max is 0; 1 to 100000000 are allowed
+        --payload-bytes-max is 0; 1 to 268435190 are allowed
+        --inflight-max is 65536; 1 to 65535 are allowed
+        --waiting-max is 0; 1 to 100000000 are allowed
+        ");
+        let huge = u64::MAX.to_string();
+        let options = "--duplicate-probe-ms --unauthenticated-max --filters-per-client-max --stored-per-client-max --stored-hours-max --session-days-max --retained-max";
+        let all: Vec<String> = options.split(' ').map(|option| format!("{option} {huge}")).collect();
+        assert_eq!(mistakes(&all.join(" ")).lines().count(), 7);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_named() {
+        insta::assert_snapshot!(mistakes("--mqtt 0.0.0.0:1883 --profile standard --provision p.toml"), @r"
+        --mqtt 0.0.0.0:1883 is reachable without TLS; add --allow-plaintext if that is wanted
+        --provision has no meaning in --profile standard
+        ");
     }
 }

@@ -82,7 +82,7 @@ fn every_mistake_of_options_and_provisioning_is_told_before_a_port_is_bound() {
     assert!(!output.status.success());
     let told = String::from_utf8(output.stderr).unwrap();
     for mistake in [
-        "--inflight-max must be at least 1",
+        "--inflight-max is 0; 1 to 65535 are allowed",
         "provision.toml:14: credential `AK1`: group `GID_NONE` does not exist in the instance",
         "provision.toml:19: `actions`: `write` is not R, W or RW",
     ] {

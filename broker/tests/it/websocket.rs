@@ -56,6 +56,19 @@ async fn another_path_or_sub_protocol_is_refused() {
 }
 
 #[tokio::test]
+async fn who_leaves_before_connect_is_counted_so_and_who_sends_something_else_as_malformed() {
+    let broker = TestBroker::start();
+    for first in [Message::Close(None), Message::binary(vec![0xC0, 0])] {
+        let mut socket = open(&broker, "/mqtt", "mqtt").await.unwrap();
+        socket.send(first).await.unwrap();
+        while socket.next().await.is_some_and(|frame| frame.is_ok()) {}
+    }
+    let left = broker.metric("broker_connections_refused_total{reason=\"closed_before_connect\"}").await;
+    let malformed = broker.metric("broker_packets_malformed_total").await;
+    assert_eq!((left.to_string(), malformed.to_string()), ("1".to_owned(), "1".to_owned()));
+}
+
+#[tokio::test]
 async fn refusals_come_as_frames_and_text_frames_close() {
     let broker = TestBroker::start();
     let mut stranger = open(&broker, "/mqtt", "mqtt").await.unwrap();
