@@ -1,23 +1,40 @@
-//! ● Octets to packets and back, MQTT 3.1.1.
+//! ● Octets to packets and back, MQTT 3.1.1 and 5.
 //!
-//! Framing, PUBLISH and the two-octet acknowledgements are ours: they are the hot path. CONNECT, SUBSCRIBE and
-//! UNSUBSCRIBE are read by `rumqttd::protocol` (docs/decisions/0001), after the checks it does not make.
+//! Framing, PUBLISH and the acknowledgements are ours: they are the hot path. CONNECT, SUBSCRIBE and UNSUBSCRIBE are
+//! read by `rumqttd::protocol` (docs/decisions/0001), after the checks it does not make.
 //!
 //! ```text
 //! packet = type and flags u8 | remaining length 1 to 4 | body
 //! ```
 
-use bytes::{BufMut, BytesMut};
-use rumqttd::protocol::{Protocol, v4::V4};
-
 use crate::message::Qos;
 
+/// What the broker answers.
+pub mod answer;
+/// Properties of MQTT 5.
+pub mod properties;
 /// PUBLISH, both ways.
 pub mod publish;
+/// Reason codes of MQTT 5.
+pub mod reason;
+/// Control packets of MQTT 3.1.1.
+mod v4;
+/// Control packets of MQTT 5.
+mod v5;
 
 pub use publish::IncomingPublish;
 
-/// Why octets are no packet. Each names the clause of MQTT 3.1.1 that is broken.
+/// The protocol level of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// MQTT 3.1.1, level 4.
+    #[default]
+    V4,
+    /// MQTT 5, level 5.
+    V5,
+}
+
+/// Why octets are no packet. Each names the clause that is broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// More than four octets of remaining length.
@@ -53,6 +70,15 @@ pub enum CodecError {
     /// No filter.
     #[error("[MQTT-3.8.3-3] no topic filter")]
     NoFilter,
+    /// A length that does not fit, or a property cut short.
+    #[error("properties end before their length says")]
+    PropertyLength,
+    /// A property of another packet, or none that is known.
+    #[error("[MQTT-2.2.2-2] property {0} does not belong in this packet")]
+    Property(u8),
+    /// Twice, or out of range.
+    #[error("property {0} is repeated or has a value the standard forbids")]
+    PropertyValue(u8),
     /// CONNECT flags.
     #[error("[MQTT-3.1.2] connect flags contradict each other")]
     ConnectFlags,
@@ -64,8 +90,33 @@ pub enum CodecError {
     ProtocolLevel(u8),
 }
 
+impl CodecError {
+    /// What a client of MQTT 5 is told.
+    pub fn reason(&self) -> u8 {
+        match self {
+            CodecError::TooLarge(..) => reason::PACKET_TOO_LARGE,
+            CodecError::PropertyValue(_)
+            | CodecError::NoFilter
+            | CodecError::PacketIdZero
+            | CodecError::Type(_)
+            | CodecError::ProtocolName => reason::PROTOCOL_ERROR,
+            CodecError::ProtocolLevel(_) => reason::UNSUPPORTED_VERSION,
+            CodecError::RemainingLength
+            | CodecError::Flags(..)
+            | CodecError::Body(_)
+            | CodecError::Qos
+            | CodecError::Dup
+            | CodecError::Text
+            | CodecError::SubscribeOptions
+            | CodecError::PropertyLength
+            | CodecError::Property(_)
+            | CodecError::ConnectFlags => reason::MALFORMED_PACKET,
+        }
+    }
+}
+
 /// A will (section 3.1.2.5).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Will {
     /// Where to publish.
     pub topic: String,
@@ -75,15 +126,28 @@ pub struct Will {
     pub qos: Qos,
     /// Whether to retain it.
     pub retain: bool,
+    /// MQTT 5: how long after the connection's end.
+    pub delay_secs: u32,
+    /// MQTT 5: how long it may be delivered.
+    pub expiry_secs: Option<u32>,
+    /// MQTT 5: properties for receivers, as they came.
+    pub properties: Vec<u8>,
 }
 
+/// A session that ends only when nobody uses it for long (section 3.1.2.11.2 of MQTT 5).
+pub const NEVER_EXPIRES: u32 = u32::MAX;
+
 /// CONNECT.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connect {
+    /// In which version.
+    pub version: Version,
     /// As sent; may be empty.
     pub client_id: String,
-    /// Whether to begin a new session and forget it in the end.
-    pub clean_session: bool,
+    /// Whether to begin a new session.
+    pub clean_start: bool,
+    /// How long the session outlives the connection; in MQTT 3.1.1 either 0 or for ever.
+    pub session_expiry_secs: u32,
     /// In seconds; 0 for none.
     pub keep_alive: u16,
     /// As sent.
@@ -92,6 +156,84 @@ pub struct Connect {
     pub password: Option<String>,
     /// As sent.
     pub will: Option<Will>,
+    /// What the client can take.
+    pub limits: ClientLimits,
+    /// MQTT 5: an authentication method, which no mode of this broker uses.
+    pub auth_method: Option<String>,
+}
+
+impl Connect {
+    /// Whether the session outlives the connection.
+    pub fn is_persistent(&self) -> bool {
+        self.session_expiry_secs > 0
+    }
+}
+
+/// What a client can take (MQTT 5); a client of 3.1.1 takes everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// QoS 1 and 2 messages it takes before it acknowledges.
+    pub receive_max: u16,
+    /// Octets of the largest packet it takes.
+    pub packet_bytes_max: u32,
+    /// Topic aliases it keeps.
+    pub topic_alias_max: u16,
+    /// Whether it wants reasons in words.
+    pub wants_problem_info: bool,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        ClientLimits {
+            receive_max: u16::MAX,
+            packet_bytes_max: u32::MAX,
+            topic_alias_max: 0,
+            wants_problem_info: true,
+        }
+    }
+}
+
+/// Whether a subscription brings retained messages (MQTT 5 section 3.8.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetainHandling {
+    /// Each time it is made.
+    #[default]
+    Always,
+    /// When it is new.
+    IfNew,
+    /// Not at all.
+    Never,
+}
+
+/// How a client wants a subscription's messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionOptions {
+    /// At most.
+    pub qos: Qos,
+    /// Not its own.
+    pub no_local: bool,
+    /// With the RETAIN flag they were published with.
+    pub retain_as_published: bool,
+    /// Whether retained messages come with it.
+    pub retain_handling: RetainHandling,
+    /// Told with each message; 0 for none.
+    pub id: u32,
+}
+
+impl SubscriptionOptions {
+    /// As in MQTT 3.1.1.
+    pub fn of_qos(qos: Qos) -> Self {
+        SubscriptionOptions { qos, ..SubscriptionOptions::default() }
+    }
+}
+
+/// SUBSCRIBE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Of the packet.
+    pub packet_id: u16,
+    /// In their order.
+    pub filters: Vec<(String, SubscriptionOptions)>,
 }
 
 /// A packet from a client.
@@ -101,22 +243,33 @@ pub enum Packet<'a> {
     Connect(Box<Connect>),
     /// PUBLISH.
     Publish(IncomingPublish<'a>),
-    /// PUBACK.
-    PubAck(u16),
-    /// PUBREC.
-    PubRec(u16),
-    /// PUBREL.
-    PubRel(u16),
-    /// PUBCOMP.
-    PubComp(u16),
-    /// SUBSCRIBE: packet identifier, filters with requested QoS.
-    Subscribe(u16, Vec<(String, Qos)>),
+    /// PUBACK, with its reason code.
+    PubAck(u16, u8),
+    /// PUBREC, with its reason code.
+    PubRec(u16, u8),
+    /// PUBREL, with its reason code.
+    PubRel(u16, u8),
+    /// PUBCOMP, with its reason code.
+    PubComp(u16, u8),
+    /// SUBSCRIBE.
+    Subscribe(Subscribe),
     /// UNSUBSCRIBE: packet identifier, filters.
     Unsubscribe(u16, Vec<String>),
     /// PINGREQ.
     PingReq,
     /// DISCONNECT.
-    Disconnect,
+    Disconnect(Disconnect),
+    /// AUTH, which no mode of this broker uses.
+    Auth,
+}
+
+/// DISCONNECT from a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disconnect {
+    /// 0 for a normal end.
+    pub reason: u8,
+    /// A new session expiry.
+    pub session_expiry_secs: Option<u32>,
 }
 
 /// Where a packet lies in a buffer.
@@ -152,28 +305,32 @@ pub fn frame(octets: &[u8], packet_bytes_max: usize) -> Result<Option<Frame>, Co
     if rest.len() >= 4 { Err(CodecError::RemainingLength) } else { Ok(None) }
 }
 
-/// Reads the packet that `frame` found; `octets` is exactly that packet.
-pub fn read<'a>(frame: &Frame, octets: &'a [u8]) -> Result<Packet<'a>, CodecError> {
+/// Reads the packet that `frame` found; `octets` is exactly that packet. CONNECT says its version itself.
+pub fn read<'a>(frame: &Frame, octets: &'a [u8], version: Version) -> Result<Packet<'a>, CodecError> {
     let body = &octets[frame.header_bytes..frame.total_bytes];
     let (kind, flags) = (frame.first >> 4, frame.first & 0x0f);
     if kind == 3 {
-        return publish::read(flags, body).map(Packet::Publish);
+        return publish::read(flags, body, version).map(Packet::Publish);
     }
     let expected_flags = if matches!(kind, 6 | 8 | 10) { 0b0010 } else { 0 };
     if matches!(kind, 1 | 4..=8 | 10 | 12 | 14) && flags != expected_flags {
         return Err(CodecError::Flags(kind, flags));
     }
-    match kind {
-        1 => read_connect(octets, body).map(|connect| Packet::Connect(Box::new(connect))),
-        4 => packet_id(kind, body).map(Packet::PubAck),
-        5 => packet_id(kind, body).map(Packet::PubRec),
-        6 => packet_id(kind, body).map(Packet::PubRel),
-        7 => packet_id(kind, body).map(Packet::PubComp),
-        8 => read_subscribe(octets, body),
-        10 => read_unsubscribe(octets),
-        12 if body.is_empty() => Ok(Packet::PingReq),
-        14 if body.is_empty() => Ok(Packet::Disconnect),
-        12 | 14 => Err(CodecError::Body(kind)),
+    match (kind, version) {
+        (1, _) => read_connect(octets, body).map(|connect| Packet::Connect(Box::new(connect))),
+        (4, _) => acknowledgement(kind, body, version).map(|(id, reason)| Packet::PubAck(id, reason)),
+        (5, _) => acknowledgement(kind, body, version).map(|(id, reason)| Packet::PubRec(id, reason)),
+        (6, _) => acknowledgement(kind, body, version).map(|(id, reason)| Packet::PubRel(id, reason)),
+        (7, _) => acknowledgement(kind, body, version).map(|(id, reason)| Packet::PubComp(id, reason)),
+        (8, Version::V4) => v4::read_subscribe(octets, body).map(Packet::Subscribe),
+        (8, Version::V5) => v5::read_subscribe(octets, body).map(Packet::Subscribe),
+        (10, Version::V4) => v4::read_unsubscribe(octets),
+        (10, Version::V5) => v5::read_unsubscribe(octets, body),
+        (12, _) if body.is_empty() => Ok(Packet::PingReq),
+        (14, _) if body.is_empty() => Ok(Packet::Disconnect(Disconnect::default())),
+        (14, Version::V5) => v5::read_disconnect(body).map(Packet::Disconnect),
+        (15, Version::V5) => Ok(Packet::Auth),
+        (12 | 14, _) => Err(CodecError::Body(kind)),
         _ => Err(CodecError::Type(kind)),
     }
 }
@@ -184,238 +341,47 @@ pub fn connect_level(frame: &Frame, octets: &[u8]) -> Option<u8> {
     (frame.first >> 4 == 1 && body.get(..6)? == b"\0\x04MQTT").then(|| body.get(6).copied())?
 }
 
-fn packet_id(kind: u8, body: &[u8]) -> Result<u16, CodecError> {
-    let octets: [u8; 2] = body.try_into().map_err(|_| CodecError::Body(kind))?;
-    match u16::from_be_bytes(octets) {
-        0 => Err(CodecError::PacketIdZero),
-        id => Ok(id),
-    }
-}
-
-fn delegate(kind: u8, octets: &[u8]) -> Result<rumqttd::protocol::Packet, CodecError> {
-    use rumqttd::protocol::Error;
-    V4.read_mut(&mut BytesMut::from(octets), octets.len()).map_err(|error| {
-        if matches!(error, Error::TopicNotUtf8 | Error::PayloadNotUtf8(_)) {
-            CodecError::Text
-        } else if matches!(error, Error::EmptySubscription) {
-            CodecError::NoFilter
-        } else {
-            CodecError::Body(kind)
-        }
-    })
-}
-
 fn read_connect(octets: &[u8], body: &[u8]) -> Result<Connect, CodecError> {
     if body.get(..6) != Some(b"\0\x04MQTT") {
         return Err(CodecError::ProtocolName);
     }
     let (Some(&level), Some(&flags)) = (body.get(6), body.get(7)) else { return Err(CodecError::Body(1)) };
-    if level != 4 {
-        return Err(CodecError::ProtocolLevel(level));
+    match level {
+        4 => v4::read_connect(octets, flags),
+        5 => v5::read_connect(octets, body, flags),
+        other => Err(CodecError::ProtocolLevel(other)),
     }
-    check_connect_flags(flags)?;
-    let rumqttd::protocol::Packet::Connect(connect, _, will, _, login) = delegate(1, octets)? else {
-        return Err(CodecError::Body(1));
-    };
-    let login = login.map(|login| (login.username, login.password));
-    let (username, password) = login.unzip();
-    let will = will.as_ref().map(read_will).transpose()?;
-    let texts = [
-        Some(&connect.client_id),
-        username.as_ref(),
-        password.as_ref(),
-        will.as_ref().map(|will| &will.topic),
-    ];
-    if texts.into_iter().flatten().any(|text| text.contains('\0')) {
-        return Err(CodecError::Text);
-    }
-    Ok(Connect {
-        client_id: connect.client_id,
-        clean_session: connect.clean_session,
-        keep_alive: connect.keep_alive,
-        username: username.filter(|_| flags & 0x80 != 0),
-        password: password.filter(|_| flags & 0x40 != 0),
-        will,
-    })
 }
 
-/// Reserved bit [MQTT-3.1.2-3], will bits without a will [MQTT-3.1.2-11, -13, -15], password without username
-/// [MQTT-3.1.2-22].
-fn check_connect_flags(flags: u8) -> Result<(), CodecError> {
+/// Reserved bit [MQTT-3.1.2-3], will bits without a will [MQTT-3.1.2-11, -13, -15].
+fn connect_flags_are_sound(flags: u8) -> bool {
     let has_will = flags & 0x04 != 0;
     let will_bits = flags & 0x38;
-    let password_alone = flags & 0xC0 == 0x40;
-    if flags & 0x01 != 0 || (!has_will && will_bits != 0) || will_bits & 0x18 == 0x18 || password_alone {
-        return Err(CodecError::ConnectFlags);
-    }
-    Ok(())
+    flags & 0x01 == 0 && (has_will || will_bits == 0) && will_bits & 0x18 != 0x18
 }
 
-fn read_will(will: &rumqttd::protocol::LastWill) -> Result<Will, CodecError> {
-    let topic = String::from_utf8(will.topic.to_vec()).map_err(|_| CodecError::Text)?;
-    let qos = Qos::from_number(will.qos as u8).ok_or(CodecError::Qos)?;
-    Ok(Will { topic, payload: will.message.to_vec(), qos, retain: will.retain })
-}
-
-fn read_subscribe(octets: &[u8], body: &[u8]) -> Result<Packet<'static>, CodecError> {
-    check_subscribe_options(body)?;
-    let rumqttd::protocol::Packet::Subscribe(subscribe, _) = delegate(8, octets)? else {
-        return Err(CodecError::Body(8));
+/// Identifier and reason code; MQTT 3.1.1 has no reason codes.
+fn acknowledgement(kind: u8, body: &[u8], version: Version) -> Result<(u16, u8), CodecError> {
+    let (id, rest) = body.split_first_chunk::<2>().ok_or(CodecError::Body(kind))?;
+    let id = match u16::from_be_bytes(*id) {
+        0 => return Err(CodecError::PacketIdZero),
+        id => id,
     };
-    if subscribe.pkid == 0 {
-        return Err(CodecError::PacketIdZero);
-    }
-    let filters: Option<Vec<(String, Qos)>> = subscribe
-        .filters
-        .into_iter()
-        .map(|filter| Some((filter.path, Qos::from_number(filter.qos as u8)?)))
-        .collect();
-    let filters = filters.ok_or(CodecError::SubscribeOptions)?;
-    if filters.iter().any(|(filter, _)| filter.contains('\0')) {
-        return Err(CodecError::Text);
-    }
-    Ok(Packet::Subscribe(subscribe.pkid, filters))
-}
-
-/// The codec masks the options to two bits; the six above must be 0 and the two not 3.
-fn check_subscribe_options(body: &[u8]) -> Result<(), CodecError> {
-    let mut rest = body.get(2..).ok_or(CodecError::Body(8))?;
-    while let Some((length, after)) = rest.split_first_chunk::<2>() {
-        let length = usize::from(u16::from_be_bytes(*length));
-        match after.get(length) {
-            Some(0..=2) => rest = &after[length + 1..],
-            Some(_) => return Err(CodecError::SubscribeOptions),
-            None => return Err(CodecError::Body(8)),
+    match (version, rest) {
+        (_, []) => Ok((id, reason::SUCCESS)),
+        (Version::V5, [code]) => Ok((id, *code)),
+        (Version::V5, [code, rest @ ..]) => {
+            let (octets, behind) = properties::split(rest)?;
+            properties::read(octets, properties::Place::Ack)?;
+            if behind.is_empty() { Ok((id, *code)) } else { Err(CodecError::Body(kind)) }
         }
+        (Version::V4, [..]) => Err(CodecError::Body(kind)),
     }
-    if rest.is_empty() { Ok(()) } else { Err(CodecError::Body(8)) }
 }
 
-fn read_unsubscribe(octets: &[u8]) -> Result<Packet<'static>, CodecError> {
-    let rumqttd::protocol::Packet::Unsubscribe(unsubscribe, _) = delegate(10, octets)? else {
-        return Err(CodecError::Body(10));
-    };
-    if unsubscribe.pkid == 0 {
-        return Err(CodecError::PacketIdZero);
-    }
-    if unsubscribe.filters.is_empty() {
-        return Err(CodecError::NoFilter);
-    }
-    if unsubscribe.filters.iter().any(|filter| filter.contains('\0')) {
-        return Err(CodecError::Text);
-    }
-    Ok(Packet::Unsubscribe(unsubscribe.pkid, unsubscribe.filters))
-}
-
-/// PUBACK, PUBREC, PUBREL or PUBCOMP as the first octet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ack {
-    /// QoS 1, done.
-    PubAck,
-    /// QoS 2, received.
-    PubRec,
-    /// QoS 2, release.
-    PubRel,
-    /// QoS 2, done.
-    PubComp,
-    /// Unsubscribed.
-    UnsubAck,
-}
-
-/// The four octets of an acknowledgement.
-pub fn ack(kind: Ack, packet_id: u16) -> [u8; 4] {
-    let first = match kind {
-        Ack::PubAck => 0x40,
-        Ack::PubRec => 0x50,
-        Ack::PubRel => 0x62,
-        Ack::PubComp => 0x70,
-        Ack::UnsubAck => 0xB0,
-    };
-    let [high, low] = packet_id.to_be_bytes();
-    [first, 2, high, low]
-}
-
-/// CONNACK of MQTT 3.1.1.
-pub fn connack(session_present: bool, code: u8) -> [u8; 4] {
-    [0x20, 2, u8::from(session_present && code == 0), code]
-}
-
-/// CONNACK of MQTT 5 with reason 0x84: unsupported protocol version.
-pub const CONNACK_V5_UNSUPPORTED: [u8; 5] = [0x20, 3, 0, 0x84, 0];
-
-/// PINGRESP.
-pub const PINGRESP: [u8; 2] = [0xD0, 0];
-
-/// SUBACK with a code per filter.
-pub fn suback(packet_id: u16, codes: &[u8]) -> Vec<u8> {
-    let mut octets = BytesMut::with_capacity(7 + codes.len());
-    octets.put_u8(0x90);
-    publish::put_remaining_length(&mut octets, 2 + codes.len());
-    octets.put_u16(packet_id);
-    octets.put_slice(codes);
-    octets.to_vec()
+fn text_is_sound(text: &str) -> bool {
+    !text.contains('\0')
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn read_all(octets: &[u8]) -> Result<String, CodecError> {
-        let found = frame(octets, 1024)?;
-        let Some(found) = found else { return Ok("incomplete".to_owned()) };
-        read(&found, octets).map(|packet| format!("{packet:?}"))
-    }
-
-    fn hex(text: &str) -> String {
-        let octets: Vec<u8> =
-            text.split_whitespace().map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
-        read_all(&octets).unwrap_or_else(|error| error.to_string())
-    }
-
-    #[test]
-    fn packets_octet_by_octet() {
-        insta::assert_snapshot!(hex("40 02 00 07"), @"PubAck(7)");
-        insta::assert_snapshot!(hex("62 02 00 07"), @"PubRel(7)");
-        insta::assert_snapshot!(hex("C0 00"), @"PingReq");
-        insta::assert_snapshot!(hex("82 08 00 01 00 03 61 2F 62 01"), @r#"Subscribe(1, [("a/b", AtLeastOnce)])"#);
-        insta::assert_snapshot!(hex("A2 07 00 01 00 03 61 2F 62"), @r#"Unsubscribe(1, ["a/b"])"#);
-        insta::assert_snapshot!(hex("10 0D 00 04 4D 51 54 54 04 02 00 3C 00 01 61"), @r#"Connect(Connect { client_id: "a", clean_session: true, keep_alive: 60, username: None, password: None, will: None })"#);
-        insta::assert_snapshot!(hex("40 02 00"), @"incomplete");
-    }
-
-    #[test]
-    fn what_breaks_a_clause_names_it() {
-        insta::assert_snapshot!(hex("60 02 00 07"), @"[MQTT-2.2.2-2] reserved flags 0b0000 of packet type 6");
-        insta::assert_snapshot!(hex("40 02 00 00"), @"[MQTT-2.3.1-1] packet identifier is 0");
-        insta::assert_snapshot!(hex("20 02 00 00"), @"[MQTT-2.2.1] a client never sends packet type 2");
-        insta::assert_snapshot!(hex("F0 00"), @"[MQTT-2.2.1] a client never sends packet type 15");
-        insta::assert_snapshot!(hex("C0 01 00"), @"packet of type 12 has a malformed body");
-        insta::assert_snapshot!(hex("82 08 00 01 00 03 61 2F 62 03"), @"[MQTT-3-8.3-4] reserved bits in requested QoS");
-        insta::assert_snapshot!(hex("82 08 00 01 00 03 61 2F 62 04"), @"[MQTT-3-8.3-4] reserved bits in requested QoS");
-        insta::assert_snapshot!(hex("82 02 00 01"), @"[MQTT-3.8.3-3] no topic filter");
-        insta::assert_snapshot!(hex("82 08 00 01 00 03 FF 2F 62 01"), @"[MQTT-1.5.3-1] text is not UTF-8 without U+0000");
-        insta::assert_snapshot!(hex("82 08 00 01 00 09 61 2F 62 01"), @"packet of type 8 has a malformed body");
-        insta::assert_snapshot!(hex("10 0D 00 04 4D 51 54 54 05 02 00 3C 00 01 61"), @"[MQTT-3.1.2-2] protocol level 5 is not supported");
-        insta::assert_snapshot!(hex("10 0D 00 04 4D 51 54 55 04 02 00 3C 00 01 61"), @"[MQTT-3.1.2-1] protocol name is not MQTT");
-        insta::assert_snapshot!(hex("10 0D 00 04 4D 51 54 54 04 03 00 3C 00 01 61"), @"[MQTT-3.1.2] connect flags contradict each other");
-        insta::assert_snapshot!(hex("10 0D 00 04 4D 51 54 54 04 42 00 3C 00 01 61"), @"[MQTT-3.1.2] connect flags contradict each other");
-        insta::assert_snapshot!(hex("40 FF FF FF FF 01"), @"[MQTT-2.2.3] remaining length has more than four octets");
-        insta::assert_snapshot!(hex("30 81 08"), @"packet of 1028 octets is larger than 1024");
-    }
-
-    proptest! {
-        #[test]
-        fn any_octets_get_an_answer(octets in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read_all(&octets);
-        }
-
-        #[test]
-        fn any_body_of_any_type_gets_an_answer(first: u8, body in prop::collection::vec(any::<u8>(), 0..120)) {
-            let mut octets = vec![first, u8::try_from(body.len()).unwrap()];
-            octets.extend(body);
-            let _ = read_all(&octets);
-        }
-    }
-}
+mod tests;

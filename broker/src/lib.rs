@@ -17,6 +17,8 @@ pub mod config;
 pub mod connection;
 /// ● Whether a credential makes sense in its instance.
 pub mod credential;
+/// ● How one connection is spoken to.
+pub mod dialect;
 /// A tenant.
 pub mod instance;
 /// Listeners and threads.

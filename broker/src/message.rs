@@ -1,12 +1,15 @@
-//! ● A message: topic and payload in one allocation, shared by everybody it goes to.
+//! ● A message: topic, properties and payload in one allocation, shared by everybody it goes to.
+
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use wire::Timestamp;
 
 /// Quality of service (MQTT 3.1.1 section 4.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Qos {
     /// QoS 0.
+    #[default]
     AtMostOnce,
     /// QoS 1.
     AtLeastOnce,
@@ -38,24 +41,42 @@ impl Qos {
 /// A published message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Topic, then payload.
+    /// Topic, then properties, then payload.
     body: Bytes,
-    topic_bytes: usize,
+    topic_bytes: u32,
+    properties_bytes: u32,
     /// The QoS it was published with.
     pub qos: Qos,
     /// Whether it was published to be retained, or comes from the retained messages.
     pub retain: bool,
     /// When the broker received it.
     pub at: Timestamp,
+    /// From here on it is not delivered any more (MQTT 5 section 3.3.2.3.3).
+    pub expires: Option<Timestamp>,
 }
 
 impl Message {
     /// From its parts; copies them once.
     pub fn new(topic: &str, payload: &[u8], qos: Qos, at: Timestamp) -> Self {
-        let mut body = BytesMut::with_capacity(topic.len() + payload.len());
+        Message::with_properties(topic, &[], payload, qos, at)
+    }
+
+    /// The same with the properties that receivers get, as they came (MQTT 5 section 2.2.2).
+    pub fn with_properties(topic: &str, properties: &[u8], payload: &[u8], qos: Qos, at: Timestamp) -> Self {
+        let mut body = BytesMut::with_capacity(topic.len() + properties.len() + payload.len());
         body.put_slice(topic.as_bytes());
+        body.put_slice(properties);
         body.put_slice(payload);
-        Message { body: body.freeze(), topic_bytes: topic.len(), qos, retain: false, at }
+        let bytes = |octets: &[u8]| u32::try_from(octets.len()).unwrap_or(u32::MAX);
+        Message {
+            body: body.freeze(),
+            topic_bytes: bytes(topic.as_bytes()),
+            properties_bytes: bytes(properties),
+            qos,
+            retain: false,
+            at,
+            expires: None,
+        }
     }
 
     /// The same, to be retained.
@@ -65,24 +86,45 @@ impl Message {
         self
     }
 
+    /// The same, not to be delivered after so many seconds.
+    #[must_use]
+    pub fn expiring(mut self, seconds: Option<u32>) -> Self {
+        self.expires = seconds.map(|seconds| self.at.plus(Duration::from_secs(u64::from(seconds))));
+        self
+    }
+
+    /// Whether it must not be delivered any more.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
     /// Where it was published.
     pub fn topic(&self) -> &str {
         // Built from a `&str` only.
-        std::str::from_utf8(&self.body[..self.topic_bytes]).unwrap_or_default()
+        std::str::from_utf8(self.topic_octets()).unwrap_or_default()
     }
 
     /// Topic as octets, for encoding.
     pub fn topic_octets(&self) -> &[u8] {
-        &self.body[..self.topic_bytes]
+        &self.body[..self.topic_bytes as usize]
+    }
+
+    /// Properties as they came.
+    pub fn properties(&self) -> &[u8] {
+        &self.body[self.topic_bytes as usize..self.head_bytes()]
     }
 
     /// What it carries.
     pub fn payload(&self) -> &[u8] {
-        &self.body[self.topic_bytes..]
+        &self.body[self.head_bytes()..]
     }
 
     /// The payload without a copy.
     pub fn payload_shared(&self) -> Bytes {
-        self.body.slice(self.topic_bytes..)
+        self.body.slice(self.head_bytes()..)
+    }
+
+    fn head_bytes(&self) -> usize {
+        self.topic_bytes as usize + self.properties_bytes as usize
     }
 }

@@ -8,7 +8,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::codec::publish::{OutgoingPublish, put_head};
+use crate::codec::publish::OutgoingPublish;
+use crate::dialect::{Dialect, TooLarge};
 use crate::message::Message;
 
 /// Octets that may wait for one socket before messages are held back or dropped.
@@ -26,9 +27,16 @@ pub struct Outbox {
     chunks: VecDeque<Bytes>,
     tail: BytesMut,
     bytes: usize,
+    /// How whoever reads them is spoken to.
+    pub dialect: Dialect,
 }
 
 impl Outbox {
+    /// Empty, for a connection that speaks so.
+    pub fn new(dialect: Dialect) -> Self {
+        Outbox { dialect, ..Outbox::default() }
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
@@ -45,10 +53,10 @@ impl Outbox {
         self.bytes += octets.len();
     }
 
-    /// Appends a PUBLISH.
-    pub fn put_publish(&mut self, how: OutgoingPublish, message: &Message) {
+    /// Appends a PUBLISH, unless the client cannot take one so large.
+    pub fn put_publish(&mut self, how: &OutgoingPublish<'_>, message: &Message) -> Result<(), TooLarge> {
         let before = self.tail.len();
-        put_head(&mut self.tail, how, message);
+        self.dialect.put_head(&mut self.tail, how, message)?;
         self.bytes += self.tail.len() - before;
         let payload = message.payload();
         self.bytes += payload.len();
@@ -58,6 +66,7 @@ impl Outbox {
             self.chunks.push_back(self.tail.split().freeze());
             self.chunks.push_back(message.payload_shared());
         }
+        Ok(())
     }
 
     /// What to write next: at most [`SLICES_MAX`] slices.
@@ -121,9 +130,10 @@ mod tests {
             let (mut piecewise, mut whole) = (Outbox::default(), Outbox::default());
             for (id, size) in (1_u16..).zip(&sizes) {
                 let message = Message::new("a/b", &vec![7; *size], Qos::AtLeastOnce, Timestamp::EPOCH);
-                let how = OutgoingPublish { qos: Qos::AtLeastOnce, packet_id: id, dup: false, retain: false };
-                piecewise.put_publish(how, &message);
-                whole.put_publish(how, &message);
+                let (qos, now) = (Qos::AtLeastOnce, Timestamp::EPOCH);
+                let how = OutgoingPublish { qos, packet_id: id, dup: false, retain: false, subscription_ids: &[], now };
+                piecewise.put_publish(&how, &message).unwrap();
+                whole.put_publish(&how, &message).unwrap();
             }
             let expected = whole.take();
             prop_assert!(whole.is_empty());

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wire::Timestamp;
+
 use crate::message::Message;
 
 /// Retained messages of one instance, in order of topic.
@@ -54,6 +56,12 @@ impl Retained {
             .collect()
     }
 
+    /// Takes out what has expired: the topics.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Box<str>> {
+        let gone = self.by_topic.extract_if(.., |_, message| message.is_expired(now));
+        gone.map(|(topic, _)| topic).collect()
+    }
+
     /// How many topics have a message.
     pub fn count(&self) -> usize {
         self.by_topic.len()
@@ -63,8 +71,6 @@ impl Retained {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use wire::Timestamp;
-
     use super::*;
     use crate::message::Qos;
 

@@ -13,10 +13,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::codec::{self, Ack, publish::OutgoingPublish};
+use wire::Timestamp;
+
+use crate::codec::answer::{self, Ack, AckKind};
+use crate::codec::publish::OutgoingPublish;
+use crate::codec::{SubscriptionOptions, reason};
 use crate::message::{Message, Qos};
 use crate::outbox::Outbox;
 use crate::stored::Stored;
+use crate::trie::Place;
 
 /// Where a message comes from and how long it lives.
 #[derive(Clone, Debug)]
@@ -38,6 +43,22 @@ impl Body {
     }
 }
 
+/// Identifiers of the subscriptions a message is sent for (MQTT 5 section 3.3.2.3.8).
+#[derive(Clone, Debug)]
+pub enum SubscriptionIds {
+    /// These; none for a P2P message.
+    Known(Box<[u32]>),
+    /// Of the subscriptions that match when it is sent: after a restart the others are not known any more.
+    Matching,
+}
+
+impl SubscriptionIds {
+    /// None.
+    pub fn none() -> Self {
+        SubscriptionIds::Known(Box::default())
+    }
+}
+
 /// A message for this client.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
@@ -45,8 +66,10 @@ pub struct Outgoing {
     pub body: Body,
     /// Granted.
     pub qos: Qos,
-    /// Whether it goes out as a retained message.
+    /// The RETAIN flag it goes out with.
     pub retain: bool,
+    /// Told with it.
+    pub ids: SubscriptionIds,
 }
 
 #[derive(Debug)]
@@ -75,6 +98,56 @@ pub enum Delivered {
     Overflow,
 }
 
+/// Why a message is not waited for any more although nobody acknowledged it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// More is stored for this client than may be: the oldest goes.
+    Quota,
+    /// The client may not read it any more.
+    NotAllowed,
+    /// Its message expiry has passed.
+    Expired,
+    /// The client takes no packet so large.
+    TooLarge,
+}
+
+impl Loss {
+    /// A word for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Loss::Quota => "client_quota",
+            Loss::NotAllowed => "no_longer_allowed",
+            Loss::Expired => "expired",
+            Loss::TooLarge => "packet_too_large",
+        }
+    }
+}
+
+/// A message that is not waited for any more.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Why.
+    pub why: Loss,
+    /// To be told to the store, when it lies there.
+    pub stored: Option<Arc<Stored>>,
+}
+
+impl Lost {
+    fn of(why: Loss, body: &Body) -> Self {
+        Lost { why, stored: body.stored().cloned() }
+    }
+}
+
+/// The way out to a connected client.
+pub struct Way<'a> {
+    /// Where octets go.
+    pub out: &'a mut Outbox,
+    /// Finds bodies of stored messages.
+    pub load: &'a mut Load<'a>,
+    /// The present.
+    pub now: Timestamp,
+}
+
 /// Bounds of one session.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
@@ -93,7 +166,7 @@ pub struct SessionLimits {
 pub struct Session {
     limits: SessionLimits,
     /// What it subscribed to.
-    pub subscriptions: BTreeMap<String, Qos>,
+    pub subscriptions: BTreeMap<String, SubscriptionOptions>,
     waiting: VecDeque<Waiting>,
     live_waiting: usize,
     stored: usize,
@@ -136,81 +209,106 @@ impl Session {
     }
 
     /// A message for a client without a connection. What is not stored is gone at once.
-    pub fn keep(&mut self, outgoing: Outgoing) -> Option<Arc<Stored>> {
+    pub fn keep(&mut self, outgoing: Outgoing) -> Option<Lost> {
         outgoing.body.stored()?;
         self.stored += 1;
         self.waiting.push_back(Waiting { outgoing, packet_id: None });
         self.drop_oldest_stored()
     }
 
-    /// A message for a connected client; the second value is a stored message that is not waited for any more.
-    pub fn deliver(
-        &mut self,
-        outgoing: Outgoing,
-        out: &mut Outbox,
-        load: &mut Load<'_>,
-    ) -> (Delivered, Option<Arc<Stored>>) {
+    /// A message for a connected client; the second value is a message that is not waited for any more.
+    pub fn deliver(&mut self, outgoing: Outgoing, way: &mut Way<'_>) -> (Delivered, Option<Lost>) {
         if outgoing.qos == Qos::AtMostOnce {
-            return (send_qos0(&outgoing, out, load), None);
+            return self.send_qos0(&outgoing, way);
         }
-        let mut dropped = None;
-        if outgoing.body.stored().is_some() {
-            self.stored += 1;
+        let is_stored = outgoing.body.stored().is_some();
+        self.stored += usize::from(is_stored);
+        let next = Waiting { outgoing, packet_id: None };
+        if self.waiting.is_empty() && self.has_room(way.out) {
+            return (Delivered::Taken, self.send(next, way));
         }
-        if self.waiting.is_empty() && self.has_room(out) {
-            let unloadable = self.send(Waiting { outgoing, packet_id: None }, out, load);
-            return (Delivered::Taken, unloadable);
+        if is_stored {
+            self.waiting.push_back(next);
+            return (Delivered::Taken, self.drop_oldest_stored());
         }
-        if outgoing.body.stored().is_some() {
-            self.waiting.push_back(Waiting { outgoing, packet_id: None });
-            dropped = self.drop_oldest_stored();
-        } else if self.live_waiting >= self.limits.live_waiting_max {
+        if self.live_waiting >= self.limits.live_waiting_max {
             return (Delivered::Overflow, None);
-        } else {
-            self.live_waiting += 1;
-            self.waiting.push_back(Waiting { outgoing, packet_id: None });
         }
-        (Delivered::Taken, dropped)
+        self.live_waiting += 1;
+        self.waiting.push_back(next);
+        (Delivered::Taken, None)
     }
 
-    /// Sends what waits, as far as there is room; returns stored messages that `load` would not give.
-    pub fn pump(&mut self, out: &mut Outbox, load: &mut Load<'_>) -> Vec<Arc<Stored>> {
-        let mut unloadable = Vec::new();
-        while self.has_room(out) {
+    /// Sends what waits, as far as there is room; returns what is not waited for any more.
+    pub fn pump(&mut self, way: &mut Way<'_>) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        while self.has_room(way.out) {
             let Some(next) = self.waiting.pop_front() else { break };
             if matches!(next.outgoing.body, Body::Live(_)) {
                 self.live_waiting -= 1;
             }
-            if let Some(lost) = self.send(next, out, load) {
-                unloadable.push(lost);
-            }
+            lost.extend(self.send(next, way));
         }
-        unloadable
+        lost
     }
 
     fn has_room(&self, out: &Outbox) -> bool {
-        self.inflight.len() < self.limits.inflight_max && !out.is_full()
+        let window = self.limits.inflight_max.min(out.dialect.receive_max());
+        self.inflight.len() < window && !out.is_full()
     }
 
-    fn send(&mut self, next: Waiting, out: &mut Outbox, load: &mut Load<'_>) -> Option<Arc<Stored>> {
+    fn send(&mut self, next: Waiting, way: &mut Way<'_>) -> Option<Lost> {
         let Waiting { outgoing, packet_id } = next;
-        let message = match &outgoing.body {
-            Body::Live(message) => message.clone(),
-            Body::Subscription(stored) | Body::Mailbox(stored) => {
-                let Some(message) = load(stored) else {
-                    self.stored -= 1;
-                    return Some(stored.clone());
-                };
-                message
-            }
-        };
         let dup = packet_id.is_some();
         let packet_id = packet_id.unwrap_or_else(|| self.take_packet_id());
-        let how = OutgoingPublish { qos: outgoing.qos, packet_id, dup, retain: outgoing.retain };
-        out.put_publish(how, &message);
+        if let Err(why) = self.put(&outgoing, packet_id, dup, way) {
+            self.stored -= usize::from(outgoing.body.stored().is_some());
+            return Some(Lost::of(why, &outgoing.body));
+        }
         let qos = outgoing.qos;
         self.inflight.push_back(Inflight { packet_id, outgoing: Some(outgoing), qos });
         None
+    }
+
+    fn send_qos0(&self, outgoing: &Outgoing, way: &mut Way<'_>) -> (Delivered, Option<Lost>) {
+        if way.out.is_full() {
+            return (Delivered::DroppedQos0, None);
+        }
+        let lost = self.put(outgoing, 0, false, way).err();
+        (Delivered::Taken, lost.map(|why| Lost::of(why, &outgoing.body)))
+    }
+
+    /// Into the outbox, unless it must not be delivered.
+    fn put(&self, outgoing: &Outgoing, packet_id: u16, dup: bool, way: &mut Way<'_>) -> Result<(), Loss> {
+        let loaded;
+        let message = match &outgoing.body {
+            Body::Live(message) => message,
+            Body::Subscription(stored) | Body::Mailbox(stored) => {
+                loaded = (way.load)(stored).ok_or(Loss::NotAllowed)?;
+                &loaded
+            }
+        };
+        if message.is_expired(way.now) {
+            return Err(Loss::Expired);
+        }
+        let matching;
+        let subscription_ids = match &outgoing.ids {
+            SubscriptionIds::Known(ids) => &ids[..],
+            SubscriptionIds::Matching => {
+                matching = self.ids_matching(message.topic());
+                &matching
+            }
+        };
+        let (qos, retain, now) = (outgoing.qos, outgoing.retain, way.now);
+        let how = OutgoingPublish { qos, packet_id, dup, retain, subscription_ids, now };
+        way.out.put_publish(&how, message).map_err(|_| Loss::TooLarge)
+    }
+
+    fn ids_matching(&self, topic: &str) -> Vec<u32> {
+        let with_id = self.subscriptions.iter().filter(|(_, options)| options.id != 0);
+        let matching =
+            with_id.filter(|(filter, _)| wire::topic::filter_matches(Place::of(filter).filter, topic));
+        matching.map(|(_, options)| options.id).collect()
     }
 
     /// Identifiers are given in turn and `inflight` is in order of giving, so the only one in the way is the oldest.
@@ -233,10 +331,21 @@ impl Session {
         self.finish(done.outgoing)
     }
 
-    /// PUBREC from the client: answers PUBREL, whether the identifier is known or not.
-    pub fn on_pubrec(&mut self, packet_id: u16, out: &mut Outbox) -> Option<Arc<Stored>> {
-        out.put(&codec::ack(Ack::PubRel, packet_id));
-        let index = self.position(packet_id, Qos::ExactlyOnce)?;
+    /// PUBREC from the client: answers PUBREL, whether the identifier is known or not. A refusal (MQTT 5) ends the
+    /// exchange and is not answered.
+    pub fn on_pubrec(&mut self, packet_id: u16, code: u8, out: &mut Outbox) -> Option<Arc<Stored>> {
+        let Some(index) = self.position(packet_id, Qos::ExactlyOnce) else {
+            if code < reason::UNSPECIFIED {
+                let unknown = reason::PACKET_ID_NOT_FOUND;
+                put_ack(Ack { reason: unknown, ..Ack::success(AckKind::PubRel, packet_id) }, out);
+            }
+            return None;
+        };
+        if code >= reason::UNSPECIFIED {
+            let refused = self.inflight.remove(index)?;
+            return self.finish(refused.outgoing);
+        }
+        put_ack(Ack::success(AckKind::PubRel, packet_id), out);
         let outgoing = self.inflight.get_mut(index)?.outgoing.take();
         self.finish(outgoing)
     }
@@ -278,7 +387,7 @@ impl Session {
     /// The connection begins again: releases that were under way are repeated; the rest waits for [`Session::pump`].
     pub fn resume(&mut self, out: &mut Outbox) {
         for held in self.inflight.iter().filter(|held| held.outgoing.is_none()) {
-            out.put(&codec::ack(Ack::PubRel, held.packet_id));
+            put_ack(Ack::success(AckKind::PubRel, held.packet_id), out);
         }
     }
 
@@ -350,34 +459,24 @@ impl Session {
         self.waiting.push_back(Waiting { outgoing, packet_id: None });
     }
 
-    fn drop_oldest_stored(&mut self) -> Option<Arc<Stored>> {
+    fn drop_oldest_stored(&mut self) -> Option<Lost> {
         if self.stored <= self.limits.stored_max {
             return None;
         }
         let index = self.waiting.iter().position(|waiting| waiting.outgoing.body.stored().is_some())?;
         let oldest = self.waiting.remove(index)?;
         self.stored -= 1;
-        oldest.outgoing.body.stored().cloned()
+        Some(Lost::of(Loss::Quota, &oldest.outgoing.body))
     }
+}
+
+fn put_ack(ack: Ack, out: &mut Outbox) {
+    let (octets, count) = answer::ack(ack, out.dialect.version());
+    out.put(&octets[..count]);
 }
 
 fn following(id: u16) -> u16 {
     if id == u16::MAX { 1 } else { id + 1 }
-}
-
-fn send_qos0(outgoing: &Outgoing, out: &mut Outbox, load: &mut Load<'_>) -> Delivered {
-    if out.is_full() {
-        return Delivered::DroppedQos0;
-    }
-    let message = match &outgoing.body {
-        Body::Live(message) => Some(message.clone()),
-        Body::Subscription(stored) | Body::Mailbox(stored) => load(stored),
-    };
-    if let Some(message) = message {
-        let how = OutgoingPublish { qos: Qos::AtMostOnce, packet_id: 0, dup: false, retain: outgoing.retain };
-        out.put_publish(how, &message);
-    }
-    Delivered::Taken
 }
 
 #[cfg(test)]

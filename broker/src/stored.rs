@@ -27,6 +27,8 @@ pub struct Stored {
     pub seq: u64,
     /// When the broker received it.
     pub at: Timestamp,
+    /// From here on it is not delivered any more.
+    pub expires: Option<Timestamp>,
     /// Receivers that are not done with it.
     remaining: AtomicU32,
     position: OnceLock<Position>,
@@ -37,13 +39,20 @@ impl Stored {
     /// Not on disk yet, for so many receivers.
     pub fn new(seq: u64, message: Arc<Message>, receivers: usize) -> Self {
         let remaining = AtomicU32::new(u32::try_from(receivers).unwrap_or(u32::MAX));
-        Stored { seq, at: message.at, remaining, position: OnceLock::new(), body: Mutex::new(Some(message)) }
+        let (at, expires) = (message.at, message.expires);
+        Stored { seq, at, expires, remaining, position: OnceLock::new(), body: Mutex::new(Some(message)) }
     }
 
     /// Found on disk by recovery.
-    pub fn at_position(seq: u64, at: Timestamp, position: Position) -> Self {
+    pub fn at_position(seq: u64, message: &Message, position: Position) -> Self {
         let remaining = AtomicU32::new(u32::MAX);
-        Stored { seq, at, remaining, position: OnceLock::from(position), body: Mutex::new(None) }
+        let (at, expires) = (message.at, message.expires);
+        Stored { seq, at, expires, remaining, position: OnceLock::from(position), body: Mutex::new(None) }
+    }
+
+    /// Whether it must not be delivered any more.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 
     /// One receiver is done with it.

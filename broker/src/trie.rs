@@ -6,31 +6,86 @@
 //!          └─ #              this level and all below
 //! ```
 //! The cost of a look-up grows with the depth of the topic, not with the number of subscriptions.
+//! A shared subscription (`$share/<name>/<filter>`) lies where its filter ends; one member of it is found.
 //! A leading wildcard never matches a topic that begins with `$` (MQTT 3.1.1 [MQTT-4.7.2-1]).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::codec::SubscriptionOptions;
 use crate::message::Qos;
 
 /// A subscriber with what it needs for delivery.
 #[derive(Clone, Debug)]
 struct Entry<S> {
     key: u32,
-    qos: Qos,
+    options: SubscriptionOptions,
     subscriber: S,
 }
 
-#[derive(Clone, Debug)]
+/// Subscribers that share one subscription: each message goes to one of them (MQTT 5 section 4.8.2).
+#[derive(Debug)]
+struct Share<S> {
+    name: Box<str>,
+    members: Vec<Entry<S>>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
+}
+
+/// Subscriptions that end at one place.
+#[derive(Debug)]
+struct Entries<S> {
+    own: Vec<Entry<S>>,
+    #[expect(clippy::box_collection, reason = "most places have no share, and there are many places")]
+    shares: Option<Box<Vec<Share<S>>>>,
+}
+
+impl<S> Default for Entries<S> {
+    fn default() -> Self {
+        Entries { own: Vec::new(), shares: None }
+    }
+}
+
+impl<S> Entries<S> {
+    fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.shares.is_none()
+    }
+
+    /// Those under `share`, made when there are none.
+    fn of_share(&mut self, share: Option<&str>) -> &mut Vec<Entry<S>> {
+        let Some(name) = share else { return &mut self.own };
+        let shares = self.shares.get_or_insert_default();
+        let index = shares.iter().position(|one| *one.name == *name).unwrap_or_else(|| {
+            shares.push(Share { name: name.into(), members: Vec::new(), turn: AtomicUsize::new(0) });
+            shares.len() - 1
+        });
+        &mut shares[index].members
+    }
+
+    fn remove(&mut self, share: Option<&str>, key: u32) -> bool {
+        let Some(name) = share else { return remove_entry(&mut self.own, key) };
+        let Some(shares) = self.shares.as_mut() else { return false };
+        let Some(one) = shares.iter_mut().find(|one| *one.name == *name) else { return false };
+        let removed = remove_entry(&mut one.members, key);
+        shares.retain(|one| !one.members.is_empty());
+        if shares.is_empty() {
+            self.shares = None;
+        }
+        removed
+    }
+}
+
+#[derive(Debug)]
 struct Node<S> {
     exact: BTreeMap<Box<str>, Node<S>>,
     any: Option<Box<Node<S>>>,
-    here: Vec<Entry<S>>,
-    below: Vec<Entry<S>>,
+    here: Entries<S>,
+    below: Entries<S>,
 }
 
 impl<S> Default for Node<S> {
     fn default() -> Self {
-        Node { exact: BTreeMap::new(), any: None, here: Vec::new(), below: Vec::new() }
+        Node { exact: BTreeMap::new(), any: None, here: Entries::default(), below: Entries::default() }
     }
 }
 
@@ -40,8 +95,28 @@ impl<S> Node<S> {
     }
 }
 
+/// A filter, and under which name it is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Of `$share/<name>/<filter>`.
+    pub share: Option<&'a str>,
+    /// Without `$share/<name>/`.
+    pub filter: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Splits `$share/<name>/<filter>`; anything else is a filter of its own.
+    pub fn of(filter: &'a str) -> Self {
+        let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+        match shared {
+            Some((name, filter)) => Place { share: Some(name), filter },
+            None => Place { share: None, filter },
+        }
+    }
+}
+
 /// Subscriptions of one instance. `S` is cloned for each match, so make it cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Trie<S> {
     root: Node<S>,
     count: usize,
@@ -53,16 +128,36 @@ impl<S> Default for Trie<S> {
     }
 }
 
-/// One subscriber of a topic, with the highest QoS of its matching filters.
+/// One subscriber of a topic, with what its matching filters say together.
 #[derive(Clone, Debug)]
 pub struct Match<S> {
     /// Which client.
     pub key: u32,
     /// Highest granted.
     pub qos: Qos,
+    /// Whether it gets the RETAIN flag as published.
+    pub retain_as_published: bool,
+    /// Whether its turn in a share brought it.
+    pub shared: bool,
+    /// Identifiers of the filters that have one.
+    pub ids: Vec<u32>,
     /// What was given at [`Trie::insert`].
     pub subscriber: S,
 }
+
+/// A topic that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a, S> {
+    /// Its name.
+    pub topic: &'a str,
+    /// Who publishes, for subscriptions that do not want their own; [`NOBODY`] for the broker itself.
+    pub publisher: u32,
+    /// Whether a member of a share can take a message at once; those that can come first.
+    pub is_here: fn(&S) -> bool,
+}
+
+/// No client has this key.
+pub const NOBODY: u32 = u32::MAX;
 
 impl<S: Clone> Trie<S> {
     /// How many subscriptions there are.
@@ -70,38 +165,46 @@ impl<S: Clone> Trie<S> {
         self.count
     }
 
-    /// Adds a subscription or changes its QoS; whether it is new.
-    pub fn insert(&mut self, filter: &str, key: u32, qos: Qos, subscriber: S) -> bool {
-        let entries = entries_of(&mut self.root, filter);
+    /// Adds a subscription or changes its options; whether it is new.
+    pub fn insert(&mut self, place: Place<'_>, key: u32, options: SubscriptionOptions, subscriber: S) -> bool {
+        let entries = entries_of(&mut self.root, place.filter).of_share(place.share);
         if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
-            entry.qos = qos;
+            entry.options = options;
             return false;
         }
-        entries.push(Entry { key, qos, subscriber });
+        entries.push(Entry { key, options, subscriber });
         self.count += 1;
         true
     }
 
     /// Removes a subscription; whether it was there.
-    pub fn remove(&mut self, filter: &str, key: u32) -> bool {
-        let levels: Vec<&str> = filter.split('/').collect();
-        let removed = remove(&mut self.root, &levels, key);
+    pub fn remove(&mut self, place: Place<'_>, key: u32) -> bool {
+        let levels: Vec<&str> = place.filter.split('/').collect();
+        let removed = remove(&mut self.root, &levels, place.share, key);
         self.count -= usize::from(removed);
         removed
     }
 
-    /// Every subscriber of `topic`, each once.
-    pub fn matches(&self, topic: &str, found: &mut Vec<Match<S>>) {
+    /// Every subscriber of the topic, each once, and one member of each share that matches.
+    pub fn matches(&self, wanted: Wanted<'_, S>, found: &mut Vec<Match<S>>) {
         found.clear();
-        collect(&self.root, Some(topic), topic.starts_with('$'), found);
+        collect(&self.root, Some(wanted.topic), wanted, found);
         if found.len() > 1 {
-            found.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(b.qos.cmp(&a.qos)));
-            found.dedup_by_key(|one| one.key);
+            found.sort_by_key(|one| (one.key, one.shared));
+            found.dedup_by(|next, kept| {
+                let same = next.key == kept.key && !next.shared && !kept.shared;
+                if same {
+                    kept.qos = kept.qos.max(next.qos);
+                    kept.retain_as_published |= next.retain_as_published;
+                    kept.ids.append(&mut next.ids);
+                }
+                same
+            });
         }
     }
 }
 
-fn entries_of<'a, S>(root: &'a mut Node<S>, filter: &str) -> &'a mut Vec<Entry<S>> {
+fn entries_of<'a, S>(root: &'a mut Node<S>, filter: &str) -> &'a mut Entries<S> {
     let mut node = root;
     for level in filter.split('/') {
         match level {
@@ -113,13 +216,13 @@ fn entries_of<'a, S>(root: &'a mut Node<S>, filter: &str) -> &'a mut Vec<Entry<S
     &mut node.here
 }
 
-fn remove<S>(node: &mut Node<S>, levels: &[&str], key: u32) -> bool {
-    let Some((level, rest)) = levels.split_first() else { return remove_entry(&mut node.here, key) };
+fn remove<S>(node: &mut Node<S>, levels: &[&str], share: Option<&str>, key: u32) -> bool {
+    let Some((level, rest)) = levels.split_first() else { return node.here.remove(share, key) };
     match *level {
-        "#" => remove_entry(&mut node.below, key),
+        "#" => node.below.remove(share, key),
         "+" => {
             let Some(child) = node.any.as_mut() else { return false };
-            let removed = remove(child, rest, key);
+            let removed = remove(child, rest, share, key);
             if child.is_empty() {
                 node.any = None;
             }
@@ -127,7 +230,7 @@ fn remove<S>(node: &mut Node<S>, levels: &[&str], key: u32) -> bool {
         }
         exact => {
             let Some(child) = node.exact.get_mut(exact) else { return false };
-            let removed = remove(child, rest, key);
+            let removed = remove(child, rest, share, key);
             if child.is_empty() {
                 node.exact.remove(exact);
             }
@@ -143,26 +246,55 @@ fn remove_entry<S>(entries: &mut Vec<Entry<S>>, key: u32) -> bool {
 }
 
 /// `rest` is what is left of the topic, `None` past its last level.
-fn collect<S: Clone>(node: &Node<S>, rest: Option<&str>, no_wildcards: bool, found: &mut Vec<Match<S>>) {
-    let take = |entries: &[Entry<S>], found: &mut Vec<Match<S>>| {
-        let matches =
-            entries.iter().map(|e| Match { key: e.key, qos: e.qos, subscriber: e.subscriber.clone() });
-        found.extend(matches);
-    };
+fn collect<S: Clone>(
+    node: &Node<S>,
+    rest: Option<&str>,
+    wanted: Wanted<'_, S>,
+    found: &mut Vec<Match<S>>,
+) {
+    // A topic is whole only at the root, so this is a first level that begins with `$`.
+    let no_wildcards = rest.is_some_and(|rest| rest.len() == wanted.topic.len() && rest.starts_with('$'));
     if !no_wildcards {
-        take(&node.below, found);
+        take(&node.below, wanted, found);
     }
     let Some(rest) = rest else {
-        take(&node.here, found);
+        take(&node.here, wanted, found);
         return;
     };
     let (level, deeper) = rest.split_once('/').map_or((rest, None), |(level, deeper)| (level, Some(deeper)));
     if let Some(child) = node.exact.get(level) {
-        collect(child, deeper, false, found);
+        collect(child, deeper, wanted, found);
     }
     if let Some(child) = node.any.as_ref().filter(|_| !no_wildcards) {
-        collect(child, deeper, false, found);
+        collect(child, deeper, wanted, found);
     }
+}
+
+fn take<S: Clone>(entries: &Entries<S>, wanted: Wanted<'_, S>, found: &mut Vec<Match<S>>) {
+    let own = entries.own.iter().filter(|entry| !entry.options.no_local || entry.key != wanted.publisher);
+    found.extend(own.map(|entry| found_by(entry, false)));
+    let shares = entries.shares.iter().flat_map(|shares| shares.iter());
+    found.extend(shares.filter_map(|share| next_of(share, wanted.is_here)).map(|entry| found_by(entry, true)));
+}
+
+fn found_by<S: Clone>(entry: &Entry<S>, shared: bool) -> Match<S> {
+    let ids = if entry.options.id == 0 { Vec::new() } else { vec![entry.options.id] };
+    Match {
+        key: entry.key,
+        qos: entry.options.qos,
+        retain_as_published: entry.options.retain_as_published,
+        shared,
+        ids,
+        subscriber: entry.subscriber.clone(),
+    }
+}
+
+/// In turn, and those that are here before those that are not.
+fn next_of<S>(share: &Share<S>, is_here: fn(&S) -> bool) -> Option<&Entry<S>> {
+    let count = share.members.len();
+    let turn = share.turn.fetch_add(1, Ordering::Relaxed).checked_rem(count)?;
+    let mut from_turn = share.members[turn..].iter().chain(&share.members[..turn]);
+    from_turn.clone().find(|entry| is_here(&entry.subscriber)).or_else(|| from_turn.next())
 }
 
 #[cfg(test)]
@@ -171,10 +303,18 @@ mod tests {
 
     use super::*;
 
-    fn keys(trie: &Trie<()>, topic: &str) -> Vec<u32> {
+    fn look(trie: &Trie<bool>, topic: &str, publisher: u32) -> Vec<Match<bool>> {
         let mut found = Vec::new();
-        trie.matches(topic, &mut found);
-        found.iter().map(|one| one.key).collect()
+        trie.matches(Wanted { topic, publisher, is_here: |here| *here }, &mut found);
+        found
+    }
+
+    fn keys(trie: &Trie<bool>, topic: &str) -> Vec<u32> {
+        look(trie, topic, NOBODY).iter().map(|one| one.key).collect()
+    }
+
+    fn with_id(qos: Qos, id: u32) -> SubscriptionOptions {
+        SubscriptionOptions { id, ..SubscriptionOptions::of_qos(qos) }
     }
 
     fn level() -> impl Strategy<Value = String> {
@@ -201,12 +341,12 @@ mod tests {
             let mut trie = Trie::default();
             let mut present: BTreeMap<u32, String> = BTreeMap::new();
             for (key, filter) in (0_u32..).zip(&filters) {
-                trie.insert(filter, key, Qos::AtMostOnce, ());
+                trie.insert(Place::of(filter), key, SubscriptionOptions::default(), true);
                 present.insert(key, filter.clone());
             }
             for index in gone.iter().filter(|_| !filters.is_empty()) {
                 let key = u32::try_from(index.index(filters.len())).unwrap();
-                prop_assert_eq!(trie.remove(&filters[key as usize], key), present.remove(&key).is_some());
+                prop_assert_eq!(trie.remove(Place::of(&filters[key as usize]), key), present.remove(&key).is_some());
             }
             prop_assert_eq!(trie.count(), present.len());
             for topic in topics {
@@ -214,20 +354,55 @@ mod tests {
                 prop_assert_eq!(keys(&trie, &topic), expected, "{}", topic);
             }
             for (key, filter) in present {
-                trie.remove(&filter, key);
+                trie.remove(Place::of(&filter), key);
             }
             prop_assert!(trie.root.is_empty());
         }
     }
 
     #[test]
-    fn overlapping_filters_give_one_match_with_the_highest_qos() {
+    fn overlapping_filters_give_one_match_with_the_highest_qos_and_all_identifiers() {
         let mut trie = Trie::default();
-        trie.insert("a/#", 1, Qos::AtMostOnce, ());
-        trie.insert("a/+", 1, Qos::AtLeastOnce, ());
-        let mut found = Vec::new();
-        trie.matches("a/b", &mut found);
+        trie.insert(Place::of("a/#"), 1, with_id(Qos::AtMostOnce, 7), true);
+        trie.insert(Place::of("a/+"), 1, with_id(Qos::AtLeastOnce, 8), true);
+        let found = look(&trie, "a/b", NOBODY);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].qos, Qos::AtLeastOnce);
+        assert_eq!((found[0].qos, found[0].ids.clone()), (Qos::AtLeastOnce, vec![7, 8]));
+    }
+
+    #[test]
+    fn a_subscription_may_refuse_its_own_messages() {
+        let mut trie = Trie::default();
+        let no_local = SubscriptionOptions { no_local: true, ..SubscriptionOptions::default() };
+        trie.insert(Place::of("a"), 1, no_local, true);
+        trie.insert(Place::of("a"), 2, no_local, true);
+        let found: Vec<u32> = look(&trie, "a", 1).iter().map(|one| one.key).collect();
+        assert_eq!(found, [2]);
+    }
+
+    #[test]
+    fn a_share_takes_turns_among_those_who_are_here() {
+        let mut trie = Trie::default();
+        let place = Place::of("$share/group/a/#");
+        for (key, here) in [(1, true), (2, false), (3, true)] {
+            trie.insert(place, key, SubscriptionOptions::default(), here);
+        }
+        trie.insert(Place::of("a/b"), 4, SubscriptionOptions::default(), true);
+        let turns: Vec<Vec<u32>> = (0..4).map(|_| keys(&trie, "a/b")).collect();
+        assert_eq!(turns, [[1, 4], [3, 4], [3, 4], [1, 4]]);
+        for key in [1, 2, 3] {
+            assert!(trie.remove(place, key));
+        }
+        assert!(!trie.remove(place, 1));
+        assert_eq!(keys(&trie, "a/b"), [4]);
+        trie.remove(Place::of("a/b"), 4);
+        assert!(trie.root.is_empty());
+    }
+
+    #[test]
+    fn when_nobody_of_a_share_is_here_one_of_them_gets_it_all_the_same() {
+        let mut trie = Trie::default();
+        trie.insert(Place::of("$share/group/a"), 1, SubscriptionOptions::default(), false);
+        assert_eq!(keys(&trie, "a"), [1]);
     }
 }

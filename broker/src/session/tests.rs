@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use wire::Timestamp;
 
 use super::*;
-use crate::codec::{Packet, frame, read};
+use crate::codec::{ClientLimits, Packet, Version, frame, read};
+use crate::dialect::Dialect;
 
 const LIMITS: SessionLimits =
     SessionLimits { inflight_max: 3, live_waiting_max: 4, stored_max: 6, receiving_max: 2 };
@@ -18,15 +19,23 @@ fn stored(seq: u64) -> Arc<Stored> {
 }
 
 fn mailbox(seq: u64) -> Outgoing {
-    Outgoing { body: Body::Mailbox(stored(seq)), qos: Qos::AtLeastOnce, retain: false }
+    Outgoing { body: Body::Mailbox(stored(seq)), qos: Qos::AtLeastOnce, retain: false, ids: SubscriptionIds::none() }
 }
 
 fn live(number: u64, qos: Qos) -> Outgoing {
-    Outgoing { body: Body::Live(message(number, qos)), qos, retain: false }
+    Outgoing { body: Body::Live(message(number, qos)), qos, retain: false, ids: SubscriptionIds::none() }
 }
 
 fn load(stored: &Arc<Stored>) -> Option<Arc<Message>> {
     stored.body()
+}
+
+fn deliver(session: &mut Session, outgoing: Outgoing, out: &mut Outbox) -> (Delivered, Option<Lost>) {
+    session.deliver(outgoing, &mut Way { out, load: &mut load, now: Timestamp::EPOCH })
+}
+
+fn pump(session: &mut Session, out: &mut Outbox) -> Vec<Lost> {
+    session.pump(&mut Way { out, load: &mut load, now: Timestamp::EPOCH })
 }
 
 /// What a client would read from the outbox: `payload#identifier` with `!` for DUP, `REL#identifier`.
@@ -35,12 +44,12 @@ fn drain(out: &mut Outbox) -> String {
     let mut rest = &octets[..];
     let mut read_packets = Vec::new();
     while let Some(found) = frame(rest, 70_000).unwrap() {
-        let packet = read(&found, rest).unwrap();
+        let packet = read(&found, rest, out.dialect.version()).unwrap();
         read_packets.push(if let Packet::Publish(publish) = packet {
             let text = String::from_utf8_lossy(publish.payload).into_owned();
             let dup = if publish.dup { "!" } else { "" };
             if publish.packet_id == 0 { text } else { format!("{text}#{}{dup}", publish.packet_id) }
-        } else if let Packet::PubRel(id) = packet {
+        } else if let Packet::PubRel(id, _) = packet {
             format!("REL#{id}")
         } else {
             format!("{packet:?}")
@@ -54,36 +63,36 @@ fn drain(out: &mut Outbox) -> String {
 fn the_window_holds_messages_back_and_acknowledgements_let_them_go() {
     let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
     for number in 1..=5 {
-        session.deliver(live(number, Qos::AtLeastOnce), &mut out, &mut load);
+        deliver(&mut session, live(number, Qos::AtLeastOnce), &mut out);
     }
     insta::assert_snapshot!(drain(&mut out), @"1#1 2#2 3#3");
     session.on_puback(2);
-    session.pump(&mut out, &mut load);
+    pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"4#4");
 }
 
 #[test]
 fn what_is_stored_comes_again_with_dup_and_its_identifier_and_what_is_not_is_gone() {
     let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
-    session.deliver(mailbox(1), &mut out, &mut load);
-    session.deliver(live(2, Qos::AtLeastOnce), &mut out, &mut load);
-    session.deliver(mailbox(3), &mut out, &mut load);
-    session.deliver(mailbox(4), &mut out, &mut load);
+    deliver(&mut session, mailbox(1), &mut out);
+    deliver(&mut session, live(2, Qos::AtLeastOnce), &mut out);
+    deliver(&mut session, mailbox(3), &mut out);
+    deliver(&mut session, mailbox(4), &mut out);
     insta::assert_snapshot!(drain(&mut out), @"1#1 2#2 3#3");
     assert_eq!(session.disconnected(), 1);
     session.keep(mailbox(5));
-    session.pump(&mut out, &mut load);
+    pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"1#1! 3#3! 4#4");
     assert_eq!(session.on_puback(1).unwrap().seq, 1);
-    session.pump(&mut out, &mut load);
+    pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"5#5");
 }
 
 #[test]
 fn qos_2_is_released_once_and_repeats_the_release_after_a_reconnect() {
     let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
-    session.deliver(live(1, Qos::ExactlyOnce), &mut out, &mut load);
-    session.on_pubrec(1, &mut out);
+    deliver(&mut session, live(1, Qos::ExactlyOnce), &mut out);
+    session.on_pubrec(1, reason::SUCCESS, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"1#1 REL#1");
     session.disconnected();
     session.resume(&mut out);
@@ -95,13 +104,13 @@ fn qos_2_is_released_once_and_repeats_the_release_after_a_reconnect() {
 #[test]
 fn a_new_session_keeps_the_mailbox_and_nothing_else() {
     let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
-    session.subscriptions.insert("a/#".to_owned(), Qos::AtLeastOnce);
+    session.subscriptions.insert("a/#".to_owned(), SubscriptionOptions::of_qos(Qos::AtLeastOnce));
     let body = Body::Subscription(stored(1));
-    session.keep(Outgoing { body, qos: Qos::AtLeastOnce, retain: false });
+    session.keep(Outgoing { body, qos: Qos::AtLeastOnce, retain: false, ids: SubscriptionIds::none() });
     session.keep(mailbox(2));
     assert_eq!(session.forget().iter().map(|stored| stored.seq).collect::<Vec<_>>(), [1]);
     assert!(session.subscriptions.is_empty());
-    session.pump(&mut out, &mut load);
+    pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"2#1");
 }
 
@@ -109,13 +118,13 @@ fn a_new_session_keeps_the_mailbox_and_nothing_else() {
 fn bounds() {
     let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
     for number in 1..=7 {
-        assert_eq!(session.deliver(live(number, Qos::AtLeastOnce), &mut out, &mut load).0, Delivered::Taken);
+        assert_eq!(deliver(&mut session, live(number, Qos::AtLeastOnce), &mut out).0, Delivered::Taken);
     }
-    assert_eq!(session.deliver(live(8, Qos::AtLeastOnce), &mut out, &mut load).0, Delivered::Overflow);
+    assert_eq!(deliver(&mut session, live(8, Qos::AtLeastOnce), &mut out).0, Delivered::Overflow);
 
     let mut absent = Session::new(LIMITS);
     let dropped: Vec<u64> =
-        (1..=8).filter_map(|seq| absent.keep(mailbox(seq))).map(|stored| stored.seq).collect();
+        (1..=8).filter_map(|seq| absent.keep(mailbox(seq))).map(|lost| lost.stored.unwrap().seq).collect();
     assert_eq!(dropped, [1, 2], "the oldest go first");
 
     assert_eq!(absent.on_publish_qos2(7), Some(true));
@@ -137,10 +146,56 @@ fn a_full_outbox_drops_qos_0_only() {
     ));
     let mut fat = live(0, Qos::AtMostOnce);
     fat.body = Body::Live(big);
-    assert_eq!(session.deliver(fat.clone(), &mut out, &mut load).0, Delivered::Taken);
-    assert_eq!(session.deliver(fat, &mut out, &mut load).0, Delivered::DroppedQos0);
-    assert_eq!(session.deliver(mailbox(1), &mut out, &mut load).0, Delivered::Taken);
+    assert_eq!(deliver(&mut session, fat.clone(), &mut out).0, Delivered::Taken);
+    assert_eq!(deliver(&mut session, fat, &mut out).0, Delivered::DroppedQos0);
+    assert_eq!(deliver(&mut session, mailbox(1), &mut out).0, Delivered::Taken);
     assert_eq!(session.inflight_count(), 0, "it waits");
+}
+
+#[test]
+fn a_client_of_version_5_gets_what_it_can_take() {
+    let limits = ClientLimits { receive_max: 1, packet_bytes_max: 12, ..ClientLimits::default() };
+    let (mut session, mut out) = (Session::new(LIMITS), Outbox::new(Dialect::new(Version::V5, limits)));
+    let mut large = live(0, Qos::AtLeastOnce);
+    large.body = Body::Live(Arc::new(Message::new("a/b", b"too large", Qos::AtLeastOnce, Timestamp::EPOCH)));
+    assert_eq!(deliver(&mut session, large, &mut out).1.unwrap().why, Loss::TooLarge);
+    let mut late = live(0, Qos::AtLeastOnce);
+    let expired = Message::new("a/b", b"x", Qos::AtLeastOnce, Timestamp::EPOCH).expiring(Some(0));
+    late.body = Body::Live(Arc::new(expired));
+    assert_eq!(deliver(&mut session, late, &mut out).1.unwrap().why, Loss::Expired);
+    deliver(&mut session, live(1, Qos::AtLeastOnce), &mut out);
+    deliver(&mut session, live(2, Qos::AtLeastOnce), &mut out);
+    insta::assert_snapshot!(drain(&mut out), @"1#3");
+    session.on_puback(3);
+    pump(&mut session, &mut out);
+    insta::assert_snapshot!(drain(&mut out), @"2#4");
+}
+
+#[test]
+fn a_refused_qos_2_message_is_done_and_an_unknown_one_is_answered() {
+    let (mut session, mut out) =
+        (Session::new(LIMITS), Outbox::new(Dialect::new(Version::V5, ClientLimits::default())));
+    deliver(&mut session, live(1, Qos::ExactlyOnce), &mut out);
+    drain(&mut out);
+    session.on_pubrec(1, reason::QUOTA_EXCEEDED, &mut out);
+    assert_eq!((session.inflight_count(), out.is_empty()), (0, true));
+    session.on_pubrec(1, reason::SUCCESS, &mut out);
+    assert_eq!(out.take()[..], [0x62, 3, 0, 1, reason::PACKET_ID_NOT_FOUND]);
+}
+
+#[test]
+fn after_a_restart_identifiers_are_those_of_the_subscriptions_that_match() {
+    let limits = ClientLimits::default();
+    let (mut session, mut out) = (Session::new(LIMITS), Outbox::new(Dialect::new(Version::V5, limits)));
+    for (filter, id) in [("a/#", 5), ("$share/x/a/+", 6), ("b", 7)] {
+        let options = SubscriptionOptions { id, ..SubscriptionOptions::of_qos(Qos::AtLeastOnce) };
+        session.subscriptions.insert(filter.to_owned(), options);
+    }
+    let body = Body::Subscription(stored(1));
+    let ids = SubscriptionIds::Matching;
+    session.restore_waiting(Outgoing { body, qos: Qos::AtLeastOnce, retain: false, ids });
+    pump(&mut session, &mut out);
+    assert_eq!(out.take()[..], [0x32, 13, 0, 3, b'a', b'/', b'b', 0, 1, 4, 11, 6, 11, 5, b'1']);
 }
 
 #[derive(Clone, Debug)]
@@ -172,7 +227,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Deliver => {
-                    session.deliver(mailbox(next), &mut out, &mut load);
+                    deliver(&mut session, mailbox(next), &mut out);
                     next += 1;
                 }
                 Step::AckOldest | Step::AckNewest if under_way.is_empty() => {}
@@ -188,7 +243,7 @@ proptest! {
                     session.resume(&mut out);
                 }
             }
-            session.pump(&mut out, &mut load);
+            pump(&mut session, &mut out);
             for sent in drain(&mut out).split_whitespace() {
                 let (seq, id) = sent.trim_end_matches('!').split_once('#').unwrap();
                 let (seq, id): (u64, u16) = (seq.parse().unwrap(), id.parse().unwrap());
@@ -201,7 +256,7 @@ proptest! {
         while let Some((id, seq)) = under_way.pop() {
             session.on_puback(id);
             acknowledged.insert(seq);
-            session.pump(&mut out, &mut load);
+            pump(&mut session, &mut out);
             for sent in drain(&mut out).split_whitespace() {
                 let (seq, id) = sent.trim_end_matches('!').split_once('#').unwrap();
                 under_way.push((id.parse().unwrap(), seq.parse().unwrap()));

@@ -3,6 +3,7 @@
 //! ```text
 //! record   = body length u32 | CRC-32 of body u32 | body
 //! message  = 1 | seq u64 | at i64 | qos u8 | publisher u32 | packet id u16 | targets u32 | target … | topic length u16 | topic | payload
+//!            7 | the same up to topic | expires i64 | properties length u32 | properties | payload       (MQTT 5)
 //! target   = client u32 | flags u8        bit 0: mailbox, bits 1-2: QoS, bit 3: retained
 //! ack      = 2 | client u32 | seq u64     the client is done with the message
 //! forget   = 3 | client u32 | seq u64     the session ended: its subscription messages up to seq are gone
@@ -52,8 +53,6 @@ pub enum Record {
     Message {
         /// Order of arrival.
         seq: u64,
-        /// When.
-        at: Timestamp,
         /// Of a QoS 2 publish.
         receipt: Option<Receipt>,
         /// For whom.
@@ -92,6 +91,9 @@ const FORGET: u8 = 3;
 const RECEIVED: u8 = 4;
 const RELEASED: u8 = 5;
 const SYNCED: u8 = 6;
+/// A message with properties or an expiry (MQTT 5).
+const MESSAGE_V5: u8 = 7;
+const NEVER: i64 = i64::MAX;
 const NO_CLIENT: u32 = u32::MAX;
 const SYNCED_BODY_BYTES: usize = 9;
 
@@ -103,8 +105,9 @@ pub fn put_message(
     targets: &[Target],
     message: &Message,
 ) {
+    let plain = message.properties().is_empty() && message.expires.is_none();
     put_record(out, |out| {
-        out.put_u8(MESSAGE);
+        out.put_u8(if plain { MESSAGE } else { MESSAGE_V5 });
         out.put_u64(seq);
         out.put_i64(message.at.as_millis());
         out.put_u8(message.qos.number());
@@ -118,6 +121,11 @@ pub fn put_message(
         let topic = message.topic_octets();
         out.put_u16(u16::try_from(topic.len()).unwrap_or(u16::MAX));
         out.put_slice(topic);
+        if !plain {
+            out.put_i64(message.expires.map_or(NEVER, Timestamp::as_millis));
+            out.put_u32(u32::try_from(message.properties().len()).unwrap_or(u32::MAX));
+            out.put_slice(message.properties());
+        }
         out.put_slice(message.payload());
     });
 }
@@ -191,7 +199,7 @@ pub fn proves_synced(octets: &[u8], offset: u64) -> bool {
 fn read_body(mut body: &[u8]) -> Option<Record> {
     let kind = body.try_get_u8().ok()?;
     let record = match kind {
-        MESSAGE => return read_message(body),
+        MESSAGE | MESSAGE_V5 => return read_message(body, kind == MESSAGE),
         ACK => Record::Ack { client: body.try_get_u32().ok()?, seq: body.try_get_u64().ok()? },
         FORGET => Record::Forget { client: body.try_get_u32().ok()?, seq: body.try_get_u64().ok()? },
         RECEIVED => Record::Received(read_receipt(&mut body)?),
@@ -206,7 +214,7 @@ fn read_receipt(body: &mut &[u8]) -> Option<Receipt> {
     Some(Receipt { client: body.try_get_u32().ok()?, packet_id: body.try_get_u16().ok()? })
 }
 
-fn read_message(mut body: &[u8]) -> Option<Record> {
+fn read_message(mut body: &[u8], plain: bool) -> Option<Record> {
     let seq = body.try_get_u64().ok()?;
     let at = Timestamp::from_millis(body.try_get_i64().ok()?);
     let qos = Qos::from_number(body.try_get_u8().ok()?)?;
@@ -222,10 +230,18 @@ fn read_message(mut body: &[u8]) -> Option<Record> {
         targets.push(Target { client, mailbox: flags & 1 != 0, qos, retain: flags & 0b1000 != 0 });
     }
     let topic_bytes = usize::from(body.try_get_u16().ok()?);
-    let (topic, payload) = body.split_at_checked(topic_bytes)?;
-    let message = Message::new(std::str::from_utf8(topic).ok()?, payload, qos, at);
+    let (topic, mut rest) = body.split_at_checked(topic_bytes)?;
+    let (mut expires, mut properties_bytes) = (NEVER, 0);
+    if !plain {
+        expires = rest.try_get_i64().ok()?;
+        properties_bytes = usize::try_from(rest.try_get_u32().ok()?).ok()?;
+    }
+    let (properties, payload) = rest.split_at_checked(properties_bytes)?;
+    let topic = std::str::from_utf8(topic).ok()?;
+    let mut message = Message::with_properties(topic, properties, payload, qos, at);
+    message.expires = (expires != NEVER).then(|| Timestamp::from_millis(expires));
     let receipt = (receipt.client != NO_CLIENT).then_some(receipt);
-    Some(Record::Message { seq, at, receipt, targets, message })
+    Some(Record::Message { seq, receipt, targets, message })
 }
 
 #[cfg(test)]
@@ -251,16 +267,13 @@ mod tests {
             prop::collection::vec(target, 0..5),
             "[a-ż/]{0,20}",
             prop::collection::vec(any::<u8>(), 0..50),
+            (prop::collection::vec(any::<u8>(), 0..20), prop::option::of(0..i64::MAX)),
         )
-            .prop_map(|(seq, at, qos, receipt, targets, topic, payload)| {
+            .prop_map(|(seq, at, qos, receipt, targets, topic, payload, (properties, expires))| {
                 let at = Timestamp::from_millis(at);
-                Record::Message {
-                    seq,
-                    at,
-                    receipt,
-                    targets,
-                    message: Message::new(&topic, &payload, qos, at),
-                }
+                let mut message = Message::with_properties(&topic, &properties, &payload, qos, at);
+                message.expires = expires.map(Timestamp::from_millis);
+                Record::Message { seq, receipt, targets, message }
             });
         prop_oneof![
             message,

@@ -108,12 +108,12 @@ impl Recovered {
 
     fn apply(&mut self, record: Record, position: Position) {
         match record {
-            Record::Message { seq, at, receipt, targets, .. } => {
+            Record::Message { seq, receipt, targets, message } => {
                 self.last_seq = self.last_seq.max(seq);
                 if let Some(receipt) = receipt {
                     self.receiving.entry(receipt.client).or_default().insert(receipt.packet_id);
                 }
-                let stored = Arc::new(Stored::at_position(seq, at, position));
+                let stored = Arc::new(Stored::at_position(seq, &message, position));
                 for target in targets {
                     let unfinished = Unfinished { stored: stored.clone(), target };
                     self.queues.entry(target.client).or_default().insert(seq, unfinished);
@@ -172,7 +172,7 @@ mod tests {
         let at = Timestamp::EPOCH;
         let target = Target { client, mailbox: false, qos: Qos::AtLeastOnce, retain: false };
         let message = Message::new("a/b", b"x", Qos::AtLeastOnce, at);
-        Record::Message { seq, at, receipt: None, targets: vec![target], message }
+        Record::Message { seq, receipt: None, targets: vec![target], message }
     }
 
     fn recover_bytes(octets: &[u8]) -> Result<Recovered, RecoverError> {
