@@ -12,7 +12,8 @@ use subtle::ConstantTimeEq;
 use wire::credential::{Mode, Username, signature_password};
 use wire::{ClientId, InstanceId};
 
-use crate::codec::{Connect, Will};
+use crate::codec::answer::{self, ConnackProperties};
+use crate::codec::{Connect, Version, Will, reason};
 use crate::rules::{Credential, Permissions, PublishRefusal, Rules, check_standard_topic};
 
 /// CONNACK return codes.
@@ -64,6 +65,9 @@ pub enum Refusal {
     /// Somebody alive has the client ID.
     #[error("clientId conflict")]
     Duplicate,
+    /// Enhanced authentication (MQTT 5 section 4.12).
+    #[error("authentication method `{0}` is not available; sign in with username and password")]
+    AuthMethod(String),
 }
 
 impl Refusal {
@@ -72,8 +76,34 @@ impl Refusal {
         match self {
             Refusal::ClientId(_) | Refusal::UnknownGroup(_) | Refusal::Duplicate => code::CLIENT_ID,
             Refusal::Credential(_) | Refusal::WrongPassword => code::BAD_CREDENTIAL,
-            Refusal::OtherGroup(_) | Refusal::Will(_) | Refusal::LockedOut => code::NOT_AUTHORIZED,
+            Refusal::OtherGroup(_) | Refusal::Will(_) | Refusal::LockedOut | Refusal::AuthMethod(_) => {
+                code::NOT_AUTHORIZED
+            }
             Refusal::Connections(_) => code::UNAVAILABLE,
+        }
+    }
+
+    /// The reason code of MQTT 5 (table 3-1).
+    pub fn code_v5(&self) -> u8 {
+        match self {
+            Refusal::ClientId(_) | Refusal::UnknownGroup(_) | Refusal::Duplicate => reason::CLIENT_ID_INVALID,
+            Refusal::Credential(_) | Refusal::WrongPassword => reason::BAD_CREDENTIALS,
+            Refusal::OtherGroup(_) | Refusal::LockedOut => reason::NOT_AUTHORIZED,
+            Refusal::Will(refusal) => refusal.code(),
+            Refusal::Connections(_) => reason::QUOTA_EXCEEDED,
+            Refusal::AuthMethod(_) => reason::BAD_AUTH_METHOD,
+        }
+    }
+
+    /// CONNACK in the version of the one who asked.
+    pub fn connack(&self, version: Version) -> Vec<u8> {
+        match version {
+            Version::V4 => answer::connack_v4(false, self.code()).to_vec(),
+            Version::V5 => {
+                let reason_string = Some(self.to_string());
+                let properties = ConnackProperties { reason_string, ..ConnackProperties::default() };
+                answer::connack_v5(false, self.code_v5(), &properties).to_vec()
+            }
         }
     }
 
@@ -89,6 +119,7 @@ impl Refusal {
             Refusal::Connections(_) => "connections",
             Refusal::LockedOut => "locked_out",
             Refusal::Duplicate => "client_id_conflict",
+            Refusal::AuthMethod(_) => "auth_method",
         }
     }
 
@@ -172,7 +203,8 @@ fn is_signature(password: &str, secret: &Secret, client_id: &ClientId) -> bool {
 /// Standard profile: `assigned` is the client ID for a client that sends none, which it may with a clean session.
 pub fn admit_standard(connect: &Connect, assigned: &str) -> Result<Admitted, Refusal> {
     let client_id = match connect.client_id.as_str() {
-        "" if connect.clean_session => assigned.to_owned(),
+        // MQTT 5 tells the client what it was assigned, so its session can outlive the connection.
+        "" if connect.clean_start || connect.version == Version::V5 => assigned.to_owned(),
         "" => return Err(Refusal::ClientId("empty, and the session is not clean [MQTT-3.1.3-8]".to_owned())),
         given if given.len() > STANDARD_CLIENT_ID_BYTES_MAX => {
             return Err(Refusal::ClientId(format!("longer than {STANDARD_CLIENT_ID_BYTES_MAX} octets")));
@@ -207,11 +239,11 @@ mod tests {
     fn connect(client_id: &str, username: &str, secret: &str) -> Connect {
         Connect {
             client_id: client_id.to_owned(),
-            clean_session: true,
+            clean_start: true,
             keep_alive: 60,
             username: Some(username.to_owned()),
             password: Some(signature_password(secret, client_id)),
-            will: None,
+            ..Connect::default()
         }
     }
 
@@ -243,7 +275,7 @@ mod tests {
     #[test]
     fn a_will_needs_a_grant() {
         let will = |topic: &str| {
-            Some(Will { topic: topic.to_owned(), payload: vec![], qos: Qos::AtLeastOnce, retain: false })
+            Some(Will { topic: topic.to_owned(), qos: Qos::AtLeastOnce, ..Will::default() })
         };
         let mut with_will = connect("GID_RTC_APP@@@alice-1", "Signature|AK1|mqtt-demo", "s3cret");
         with_will.will = will("rtc-up/alice-1");
@@ -256,7 +288,7 @@ mod tests {
     fn the_standard_profile_assigns_client_ids_to_clean_sessions_only() {
         let mut anonymous = connect("", "", "");
         assert_eq!(admit_standard(&anonymous, "auto-1").unwrap().client_id, "auto-1");
-        anonymous.clean_session = false;
+        anonymous.clean_start = false;
         assert_eq!(admit_standard(&anonymous, "auto-1").unwrap_err().code(), 2);
     }
 }

@@ -11,12 +11,16 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use wire::Timestamp;
 
+use crate::codec::answer::{self, Ack};
+use crate::codec::{NEVER_EXPIRES, Version, reason};
 use crate::outbox::{Outbox, SLICES_MAX};
+use crate::rows::KeptWill;
 use crate::rules::Permissions;
 use crate::session::{Session, SessionLimits};
 use crate::store::{Epoch, Store};
@@ -26,14 +30,16 @@ use crate::store::{Epoch, Store};
 pub enum CloseReason {
     /// DISCONNECT from the client.
     DisconnectedByClient,
+    /// DISCONNECT from the client, which wants its will published all the same (MQTT 5).
+    DisconnectedWithWill,
     /// The socket was closed or failed.
     ClosedByClient,
     /// Silent for one and a half keep-alives.
     NoHeart,
-    /// A packet that breaks the standard.
-    ProtocolError,
-    /// A publish it may not make.
-    PublishRefused,
+    /// A packet that breaks the standard, with the reason code of MQTT 5.
+    ProtocolError(u8),
+    /// A publish it may not make, with the reason code of MQTT 5.
+    PublishRefused(u8),
     /// Too much waits for it.
     SlowReader,
     /// Somebody else has its client ID.
@@ -49,14 +55,30 @@ impl CloseReason {
     pub fn as_str(self) -> &'static str {
         match self {
             CloseReason::DisconnectedByClient => "disconnected by client",
+            CloseReason::DisconnectedWithWill => "disconnected by client with will",
             CloseReason::ClosedByClient => "closed by client",
             CloseReason::NoHeart => "no heart",
-            CloseReason::ProtocolError => "protocol error",
-            CloseReason::PublishRefused => "publish refused",
+            CloseReason::ProtocolError(_) => "protocol error",
+            CloseReason::PublishRefused(_) => "publish refused",
             CloseReason::SlowReader => "slow reader",
             CloseReason::TakenOver => "clientId conflict",
             CloseReason::ClosedByAdmin => "closed by administrator",
             CloseReason::Stopping => "stopping",
+        }
+    }
+
+    /// What DISCONNECT of MQTT 5 says; nothing when the client has gone already.
+    pub fn code(self) -> Option<u8> {
+        match self {
+            CloseReason::DisconnectedByClient
+            | CloseReason::DisconnectedWithWill
+            | CloseReason::ClosedByClient => None,
+            CloseReason::NoHeart => Some(reason::KEEP_ALIVE_TIMEOUT),
+            CloseReason::ProtocolError(code) | CloseReason::PublishRefused(code) => Some(code),
+            CloseReason::SlowReader => Some(reason::QUOTA_EXCEEDED),
+            CloseReason::TakenOver => Some(reason::SESSION_TAKEN_OVER),
+            CloseReason::ClosedByAdmin => Some(reason::ADMINISTRATIVE_ACTION),
+            CloseReason::Stopping => Some(reason::SERVER_SHUTTING_DOWN),
         }
     }
 }
@@ -70,13 +92,13 @@ pub struct Due {
     pub octets: DueOctets,
 }
 
-/// Acknowledgements are four octets, but SUBACK has one per filter.
+/// Acknowledgements are a few octets, but SUBACK and UNSUBACK have one per filter.
 #[derive(Debug)]
 pub enum DueOctets {
-    /// PUBACK, PUBREC, PUBCOMP, UNSUBACK.
-    Short([u8; 4]),
-    /// SUBACK.
-    Long(Vec<u8>),
+    /// PUBACK, PUBREC, PUBCOMP.
+    Ack(Ack),
+    /// SUBACK, UNSUBACK.
+    Octets(Vec<u8>),
 }
 
 /// A connection.
@@ -123,8 +145,11 @@ impl Link {
                 return;
             }
             match &due.octets {
-                DueOctets::Short(octets) => self.out.put(octets),
-                DueOctets::Long(octets) => self.out.put(octets),
+                DueOctets::Ack(ack) => {
+                    let (octets, count) = answer::ack(*ack, self.out.dialect.version());
+                    self.out.put(&octets[..count]);
+                }
+                DueOctets::Octets(octets) => self.out.put(octets),
             }
             self.due.pop_front();
         }
@@ -157,6 +182,15 @@ impl Link {
         }
     }
 
+    /// Tells a client of MQTT 5 why the connection ends.
+    pub fn say_goodbye(&mut self, reason: CloseReason) {
+        if let Some(code) = reason.code().filter(|_| self.out.dialect.version() == Version::V5) {
+            let words = Some(reason.as_str()).filter(|_| self.out.dialect.wants_problem_info());
+            self.out.put(&answer::disconnect(code, words));
+        }
+        self.flush();
+    }
+
     /// Asks the connection's task to end it; the first reason stands.
     pub fn close(&mut self, reason: CloseReason) {
         self.closing.get_or_insert(reason);
@@ -173,8 +207,20 @@ pub struct ClientState {
     pub link: Option<Link>,
     /// When it last came or went.
     pub seen: Timestamp,
+    /// How long its session outlives its connection, in seconds.
+    pub expiry_secs: u32,
+    /// A will that waits for its delay.
+    pub pending_will: Option<Box<KeptWill>>,
     /// Whether it has a row in the table of clients.
     pub has_row: bool,
+}
+
+impl ClientState {
+    /// Whether nobody has used the session for as long as it was to last.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        let lasts = Duration::from_secs(u64::from(self.expiry_secs));
+        self.link.is_none() && now.since(self.seen) > lasts
+    }
 }
 
 /// A client of one instance.
@@ -189,19 +235,28 @@ pub struct Client {
     /// Told when a connection ends.
     pub freed: Notify,
     persistent: AtomicBool,
+    open: AtomicBool,
     last_heard_ms: AtomicI64,
 }
 
 impl Client {
     /// A client that is absent.
     pub fn new(key: u32, id: &str, limits: SessionLimits, seen: Timestamp) -> Self {
-        let state = ClientState { session: Session::new(limits), link: None, seen, has_row: false };
+        let state = ClientState {
+            session: Session::new(limits),
+            link: None,
+            seen,
+            expiry_secs: NEVER_EXPIRES,
+            pending_will: None,
+            has_row: false,
+        };
         Client {
             key,
             id: id.into(),
             state: Mutex::new(state),
             freed: Notify::new(),
             persistent: AtomicBool::new(false),
+            open: AtomicBool::new(false),
             last_heard_ms: AtomicI64::new(seen.as_millis()),
         }
     }
@@ -214,6 +269,16 @@ impl Client {
     /// From here on it does, or does not.
     pub fn set_persistent(&self, persistent: bool) {
         self.persistent.store(persistent, Ordering::Release);
+    }
+
+    /// Whether it is connected.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// From here on it is, or is not.
+    pub fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::Release);
     }
 
     /// When it last sent something.

@@ -94,6 +94,10 @@ pub struct Limits {
     /// How long a session nobody uses is kept, in days
     #[arg(long, env = "BROKER_SESSION_DAYS_MAX", default_value_t = 30, value_name = "DAYS")]
     pub session_days_max: u64,
+    /// Longest keep-alive of MQTT 5 clients, in seconds; they are told (Server Keep Alive). 0 for any. The default is
+    /// 0, and 60 in the standard profile
+    #[arg(long, env = "BROKER_KEEP_ALIVE_SECS_MAX", value_name = "SECONDS")]
+    pub keep_alive_secs_max: Option<u16>,
     /// Topics with a retained message, per instance
     #[arg(long, env = "BROKER_RETAINED_MAX", default_value_t = 100_000, value_name = "N")]
     pub retained_max: usize,
@@ -130,6 +134,19 @@ impl Config {
                 STANDARD_PACKET_BYTES_MAX.max(self.limits.payload_bytes_max + PUBLISH_OVERHEAD_BYTES)
             }
         }
+    }
+
+    /// How long a session nobody uses is kept.
+    pub fn session_age(&self) -> Duration {
+        Duration::from_hours(24 * self.limits.session_days_max)
+    }
+
+    /// The longest keep-alive a client of MQTT 5 gets, in seconds; 0 for any.
+    pub fn keep_alive_secs_max(&self) -> u16 {
+        self.limits.keep_alive_secs_max.unwrap_or(match self.profile {
+            Profile::Strict => 0,
+            Profile::Standard => 60,
+        })
     }
 
     /// Bounds of one session.

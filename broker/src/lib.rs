@@ -21,6 +21,8 @@ pub mod credential;
 pub mod dialect;
 /// A tenant.
 pub mod instance;
+/// When a session ends.
+mod lifetime;
 /// Listeners and threads.
 pub mod listen;
 /// ● Lock-out after repeated wrong passwords.

@@ -7,15 +7,15 @@ use tracing::info;
 
 use crate::broker::{Broker, OpenError};
 use crate::client::Client;
-use crate::codec;
 use crate::instance::Instance;
 use crate::registry;
-use crate::rows::{self, ClientRow};
-use crate::session::{Body, Outgoing};
+use crate::rows::{self, ClientRow, KeptWill};
+use crate::session::{Body, Outgoing, SubscriptionIds};
 use crate::store::StoreError;
 use crate::store::recover::{Recovered, Unfinished};
 use crate::store::tables::{Row, Table, Tables};
 use crate::sync::{locked, write_locked};
+use crate::trie::Place;
 
 /// A will that must fire: its client was connected when the broker was killed.
 #[derive(Debug)]
@@ -24,12 +24,8 @@ pub struct Will {
     pub instance: Arc<Instance>,
     /// Of which client.
     pub client: Arc<Client>,
-    /// What it says.
-    pub will: codec::Will,
-    /// By which credential the client had connected.
-    pub access_key: String,
-    /// Whether its session was clean.
-    pub clean: bool,
+    /// What was kept of it.
+    pub kept: KeptWill,
 }
 
 type ClientsByKey = BTreeMap<u32, (Arc<Instance>, Arc<Client>)>;
@@ -43,11 +39,12 @@ pub fn restore(broker: &Broker, recovered: Recovered, tables: &Tables) -> Result
     }
     let clients = restore_clients(broker, rows(Table::Clients)?)?;
     for (key, value) in rows(Table::Subscriptions)? {
-        let (key, filter, qos) =
+        let (key, filter, options) =
             rows::read_subscription(&key, &value).ok_or(OpenError::Row("subscriptions"))?;
         if let Some((instance, client)) = clients.get(&key) {
-            write_locked(&instance.subscriptions).insert(&filter, key, qos, client.clone());
-            locked(&client.state).session.subscriptions.insert(filter, qos);
+            let place = Place::of(&filter);
+            write_locked(&instance.subscriptions).insert(place, key, options, client.clone());
+            locked(&client.state).session.subscriptions.insert(filter, options);
         }
     }
     for (key, value) in rows(Table::Retained)? {
@@ -66,7 +63,10 @@ fn restore_clients(broker: &Broker, rows: Vec<Row>) -> Result<ClientsByKey, Open
         let instance = broker.add_instance(&row.instance, crate::rules::Rules::default());
         let client = broker.restore_client(&instance, &row.id, key, row.seen);
         client.set_persistent(row.persistent);
-        locked(&client.state).has_row = true;
+        let mut state = locked(&client.state);
+        state.has_row = true;
+        state.expiry_secs = row.expiry_secs;
+        drop(state);
         clients.insert(key, (instance, client));
     }
     Ok(clients)
@@ -85,7 +85,8 @@ fn restore_queues(broker: &Broker, clients: &ClientsByKey, recovered: Recovered)
         let mut state = locked(&client.state);
         for Unfinished { stored, target } in queue.into_values() {
             let body = if target.mailbox { Body::Mailbox(stored) } else { Body::Subscription(stored) };
-            state.session.restore_waiting(Outgoing { body, qos: target.qos, retain: target.retain });
+            let ids = if target.mailbox { SubscriptionIds::none() } else { SubscriptionIds::Matching };
+            state.session.restore_waiting(Outgoing { body, qos: target.qos, retain: target.retain, ids });
             messages += 1;
         }
     }
@@ -103,9 +104,9 @@ fn restore_queues(broker: &Broker, clients: &ClientsByKey, recovered: Recovered)
 fn restore_wills(clients: &ClientsByKey, rows: Vec<Row>) -> Result<Vec<Will>, OpenError> {
     let mut wills = Vec::new();
     for (key, value) in rows {
-        let (key, will, access_key, clean) = rows::read_will(&key, &value).ok_or(OpenError::Row("wills"))?;
+        let (key, kept) = rows::read_will(&key, &value).ok_or(OpenError::Row("wills"))?;
         if let Some((instance, client)) = clients.get(&key) {
-            wills.push(Will { instance: instance.clone(), client: client.clone(), will, access_key, clean });
+            wills.push(Will { instance: instance.clone(), client: client.clone(), kept });
         }
     }
     Ok(wills)

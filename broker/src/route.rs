@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use wire::Timestamp;
 use wire::topic::is_p2p;
 
 use crate::broker::Broker;
@@ -20,19 +21,21 @@ use crate::metrics::Kind;
 use crate::retained::Change;
 use crate::rows;
 use crate::rules::{Destination, Profile, may_still_read};
-use crate::session::{Body, Delivered, Outgoing, Session};
+use crate::session::{Body, Delivered, Lost, Outgoing, Session, SubscriptionIds, Way};
 use crate::store::record::{Receipt, Target};
 use crate::store::{Epoch, Store};
 use crate::stored::Stored;
 use crate::sync::{locked, read_locked, write_locked};
-use crate::trie::Match;
+use crate::trie::{Match, Wanted};
 
 /// Who publishes: what the durability and the QoS table depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
     /// To whose clients.
     pub instance: &'a Instance,
-    /// Whether its session is clean.
+    /// Its number, for subscriptions that do not want their own; [`NOBODY`] for the broker itself.
+    pub key: u32,
+    /// Whether its session ends with its connection.
     pub clean: bool,
     /// Of a QoS 2 publish of a persistent session.
     pub receipt: Option<Receipt>,
@@ -47,27 +50,35 @@ pub struct Deliveries {
     matches: Vec<Match<Arc<Client>>>,
 }
 
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// The batch of the store that must be durable before the publisher is answered.
+    pub epoch: Epoch,
+    /// Whether there was anybody it is for.
+    pub has_receiver: bool,
+}
+
 /// Messages that gather before they are delivered even within a batch.
 const GATHERED_MAX: usize = 4096;
 
 impl Broker {
-    /// Finds everybody `message` is for and gathers deliveries; the batch of the store that must be durable before
-    /// the publisher is answered.
+    /// Finds everybody `message` is for and gathers deliveries.
     pub fn route(
         &self,
         message: Message,
         destination: &Destination,
         sender: Sender<'_>,
         deliveries: &mut Deliveries,
-    ) -> Epoch {
-        let epoch = match destination {
+    ) -> Routed {
+        let routed = match destination {
             Destination::Client(target) => self.route_p2p(message, target, sender, deliveries),
             Destination::Subscribers => self.route_matching(message, sender, deliveries),
         };
         if deliveries.gathered.len() >= GATHERED_MAX {
             self.deliver(deliveries);
         }
-        epoch
+        routed
     }
 
     fn route_p2p(
@@ -76,13 +87,13 @@ impl Broker {
         target: &str,
         sender: Sender<'_>,
         deliveries: &mut Deliveries,
-    ) -> Epoch {
+    ) -> Routed {
         let qos = message.qos;
         self.metrics.message_received(Kind::P2p, qos.number());
         let message = Arc::new(message.retained(false));
         let Some(client) = sender.instance.clients.find(target) else {
             self.metrics.messages_dropped("p2p_unknown_client", 1);
-            return self.note_receipt(sender);
+            return Routed { epoch: self.note_receipt(sender), has_receiver: false };
         };
         let kept = qos == Qos::AtLeastOnce && !sender.clean;
         let (body, epoch) = if kept {
@@ -94,26 +105,55 @@ impl Broker {
         } else {
             (Body::Live(message), self.note_receipt(sender))
         };
-        deliveries.gathered.push((client, Outgoing { body, qos, retain: false }));
-        epoch
+        let ids = SubscriptionIds::none();
+        deliveries.gathered.push((client, Outgoing { body, qos, retain: false, ids }));
+        Routed { epoch, has_receiver: true }
     }
 
-    fn route_matching(&self, message: Message, sender: Sender<'_>, deliveries: &mut Deliveries) -> Epoch {
+    fn route_matching(&self, message: Message, sender: Sender<'_>, deliveries: &mut Deliveries) -> Routed {
         self.metrics.message_received(Kind::Sub, message.qos.number());
         let retained = Arc::new(message);
         let retained_epoch = self.retain(&retained, sender);
-        // Those who are subscribed already get it as an ordinary message [MQTT-3.3.1-9].
-        let message = if retained.retain { Arc::new((*retained).clone().retained(false)) } else { retained };
-        read_locked(&sender.instance.subscriptions).matches(message.topic(), &mut deliveries.matches);
-        let targets: Vec<Target> = deliveries
-            .matches
+        let wanted = Wanted { topic: retained.topic(), publisher: sender.key, is_here: is_open };
+        read_locked(&sender.instance.subscriptions).matches(wanted, &mut deliveries.matches);
+        let has_receiver = !deliveries.matches.is_empty();
+        let mut epoch = retained_epoch;
+        // Whoever takes part in a share and is subscribed besides gets two copies, and two records.
+        let mut last_key = None;
+        let mut again = Vec::new();
+        deliveries.matches.retain_mut(|found| {
+            let repeated = last_key.replace(found.key) == Some(found.key);
+            if repeated {
+                again.push(found.clone());
+            }
+            !repeated
+        });
+        let mut matches = std::mem::take(&mut deliveries.matches);
+        epoch = epoch.max(self.gather(&retained, &mut matches, sender, deliveries));
+        if !again.is_empty() {
+            let without_receipt = Sender { receipt: None, ..sender };
+            epoch = epoch.max(self.gather(&retained, &mut again, without_receipt, deliveries));
+        }
+        deliveries.matches = matches;
+        Routed { epoch, has_receiver }
+    }
+
+    /// One record for all of `matches` that need one, and a delivery for each.
+    fn gather(
+        &self,
+        message: &Arc<Message>,
+        matches: &mut Vec<Match<Arc<Client>>>,
+        sender: Sender<'_>,
+        deliveries: &mut Deliveries,
+    ) -> Epoch {
+        let targets: Vec<Target> = matches
             .iter()
             .filter(|found| self.is_stored(found, message.qos))
             .map(|found| Target {
                 client: found.key,
                 mailbox: false,
                 qos: found.qos.min(message.qos),
-                retain: false,
+                retain: message.retain && found.retain_as_published,
             })
             .collect();
         let (stored, epoch) = if targets.is_empty() {
@@ -121,20 +161,23 @@ impl Broker {
         } else {
             self.metrics.message_stored();
             let (stored, epoch) =
-                self.store.submit_message(&message, sender.receipt, targets.clone(), sender.wake);
+                self.store.submit_message(message, sender.receipt, targets.clone(), sender.wake);
             (Some(stored), epoch)
         };
         let mut targets = targets.iter().map(|target| target.client).peekable();
-        for found in deliveries.matches.drain(..) {
+        for found in matches.drain(..) {
             let is_stored = targets.next_if_eq(&found.key).is_some();
             let body = match &stored {
                 Some(stored) if is_stored => Body::Subscription(stored.clone()),
                 Some(_) | None => Body::Live(message.clone()),
             };
             let qos = found.qos.min(message.qos);
-            deliveries.gathered.push((found.subscriber, Outgoing { body, qos, retain: false }));
+            // Those who are subscribed already get it as an ordinary message [MQTT-3.3.1-9], unless they want to know.
+            let retain = message.retain && found.retain_as_published;
+            let ids = SubscriptionIds::Known(found.ids.into());
+            deliveries.gathered.push((found.subscriber, Outgoing { body, qos, retain, ids }));
         }
-        epoch.max(retained_epoch)
+        epoch
     }
 
     /// QoS 1 for a persistent session; in the standard profile QoS 2 as well, which the strict one does not grant.
@@ -170,13 +213,17 @@ impl Broker {
 
     /// Hands over what has gathered: one lock and one write per target.
     pub fn deliver(&self, deliveries: &mut Deliveries) {
+        if deliveries.gathered.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
         deliveries.gathered.sort_by_key(|(client, _)| client.key);
         let mut gathered = deliveries.gathered.drain(..).peekable();
         while let Some((client, first)) = gathered.next() {
             let mut state = locked(&client.state);
-            self.deliver_one(&client, &mut state, first);
+            self.deliver_one(&client, &mut state, first, now);
             while let Some((_, next)) = gathered.next_if(|(other, _)| other.key == client.key) {
-                self.deliver_one(&client, &mut state, next);
+                self.deliver_one(&client, &mut state, next, now);
             }
             if let Some(link) = state.link.as_mut().filter(|link| link.open) {
                 link.flush();
@@ -184,26 +231,27 @@ impl Broker {
         }
     }
 
-    fn deliver_one(&self, client: &Client, state: &mut ClientState, outgoing: Outgoing) {
+    fn deliver_one(&self, client: &Client, state: &mut ClientState, outgoing: Outgoing, now: Timestamp) {
         let kind = kind_of(&outgoing.body);
         let qos = outgoing.qos;
         let ClientState { session, link, .. } = state;
         let Some(link) = link.as_mut().filter(|link| link.open) else {
             if matches!(outgoing.body, Body::Live(_)) {
                 self.metrics.messages_dropped("not_connected", 1);
-            } else if let Some(oldest) = session.keep(outgoing) {
-                self.metrics.messages_dropped("client_quota", 1);
-                self.store.done(client.key, oldest);
+            } else if let Some(lost) = session.keep(outgoing) {
+                self.let_go(client, lost);
             }
             return;
         };
         let mut load = loader(&self.store, link.permissions.clone(), self.config.profile);
-        let (delivered, let_go) = session.deliver(outgoing, &mut link.out, &mut load);
-        if let Some(oldest) = let_go {
-            self.metrics.messages_dropped("client_quota", 1);
-            self.store.done(client.key, oldest);
+        let mut way = Way { out: &mut link.out, load: &mut load, now };
+        let (delivered, lost) = session.deliver(outgoing, &mut way);
+        let is_lost = lost.is_some();
+        if let Some(lost) = lost {
+            self.let_go(client, lost);
         }
         match delivered {
+            Delivered::Taken if is_lost => {}
             Delivered::Taken => self.metrics.message_sent(kind, qos.number()),
             Delivered::DroppedQos0 => self.metrics.messages_dropped("outbox_full", 1),
             Delivered::Overflow => {
@@ -213,17 +261,30 @@ impl Broker {
         }
     }
 
+    /// A message nobody waits for any more: counted, and gone from the store.
+    pub fn let_go(&self, client: &Client, lost: Lost) {
+        self.metrics.messages_dropped(lost.why.as_str(), 1);
+        if let Some(stored) = lost.stored {
+            self.store.done(client.key, stored);
+        }
+    }
+
     /// Sends what waits for a connected client, as far as there is room, and writes it.
     pub fn pump(&self, client: &Client, session: &mut Session, link: &mut Link) {
-        let mut load = loader(&self.store, link.permissions.clone(), self.config.profile);
-        let unloadable = session.pump(&mut link.out, &mut load);
-        self.metrics.messages_dropped("no_longer_allowed", unloadable.len());
-        for stored in unloadable {
-            self.store.done(client.key, stored);
+        if session.has_waiting() {
+            let mut load = loader(&self.store, link.permissions.clone(), self.config.profile);
+            let mut way = Way { out: &mut link.out, load: &mut load, now: self.clock.now() };
+            for lost in session.pump(&mut way) {
+                self.let_go(client, lost);
+            }
         }
         link.release_due(&self.store);
         link.flush();
     }
+}
+
+fn is_open(client: &Arc<Client>) -> bool {
+    client.is_open()
 }
 
 fn kind_of(body: &Body) -> Kind {

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
 use wire::topic::{P2P_LEVEL, ParseTopicError, filter_matches, is_p2p, parent_of, wildcards_are_well_placed};
+use crate::codec::reason;
+use crate::trie::Place;
 use wire::{DeviceId, GroupId, P2pAddress, Topic, TopicFilter};
 
 /// Deepest topic of the standard profile, in levels.
@@ -262,6 +264,17 @@ pub enum PublishRefusal {
 }
 
 impl PublishRefusal {
+    /// The reason code of MQTT 5.
+    pub fn code(&self) -> u8 {
+        match self {
+            PublishRefusal::Topic(_) | PublishRefusal::StandardTopic | PublishRefusal::UnknownParent(_) => {
+                reason::TOPIC_NAME_INVALID
+            }
+            PublishRefusal::NotAllowed(_) => reason::NOT_AUTHORIZED,
+            PublishRefusal::PayloadTooLarge(_) => reason::PACKET_TOO_LARGE,
+        }
+    }
+
     /// For metrics: a word per reason.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -282,6 +295,9 @@ pub enum SubscribeRefusal {
     /// The standard profile's own limits.
     #[error("the filter is empty, has a misplaced wildcard, or more than {STANDARD_LEVELS_MAX} levels")]
     StandardFilter,
+    /// Not `$share/<name>/<filter>`.
+    #[error("a shared subscription is $share/<name>/<filter>, and its name has no + # or /")]
+    Share,
     /// Nobody created the parent topic.
     #[error("parent topic `{0}` does not exist")]
     UnknownParent(String),
@@ -294,10 +310,23 @@ pub enum SubscribeRefusal {
 }
 
 impl SubscribeRefusal {
+    /// The reason code of MQTT 5.
+    pub fn code(&self) -> u8 {
+        match self {
+            SubscribeRefusal::Filter(_) | SubscribeRefusal::StandardFilter | SubscribeRefusal::Share => {
+                reason::TOPIC_FILTER_INVALID
+            }
+            SubscribeRefusal::UnknownParent(_) => reason::TOPIC_FILTER_INVALID,
+            SubscribeRefusal::NotAllowed(_) | SubscribeRefusal::OthersP2p(_) => reason::NOT_AUTHORIZED,
+        }
+    }
+
     /// For metrics: a word per reason.
     pub fn reason(&self) -> &'static str {
         match self {
-            SubscribeRefusal::Filter(_) | SubscribeRefusal::StandardFilter => "filter_invalid",
+            SubscribeRefusal::Filter(_) | SubscribeRefusal::StandardFilter | SubscribeRefusal::Share => {
+                "filter_invalid"
+            }
             SubscribeRefusal::UnknownParent(_) => "parent_unknown",
             SubscribeRefusal::NotAllowed(_) | SubscribeRefusal::OthersP2p(_) => "not_authorized",
         }
@@ -376,6 +405,17 @@ pub fn check_standard_filter(filter: &str) -> Result<Subscribed, SubscribeRefusa
         return Err(SubscribeRefusal::StandardFilter);
     }
     Ok(Subscribed::Matching)
+}
+
+/// Splits a shared subscription into its name and its filter (MQTT 5 section 4.8.2).
+pub fn split_share(filter: &str) -> Result<Place<'_>, SubscribeRefusal> {
+    let place = Place::of(filter);
+    let is_share = filter == "$share" || filter.starts_with("$share/");
+    let name_is_sound = |name: &str| !name.is_empty() && !name.contains(['+', '#']);
+    if is_share && (!place.share.is_some_and(name_is_sound) || place.filter.is_empty()) {
+        return Err(SubscribeRefusal::Share);
+    }
+    Ok(place)
 }
 
 /// Whether a stored message may still go to a client: rights are checked again on replay. A P2P message needs none.

@@ -198,6 +198,11 @@ impl Session {
         self.stored
     }
 
+    /// Whether anything waits to be sent.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Messages sent and not acknowledged.
     pub fn inflight_count(&self) -> usize {
         self.inflight.len()

@@ -1,33 +1,40 @@
-//! Wills: published when a connection ends without DISCONNECT (MQTT 3.1.1 section 3.1.2.5).
+//! Wills: published when a connection ends without DISCONNECT (MQTT 3.1.1 section 3.1.2.5), in MQTT 5 after a delay
+//! or when the session ends, whichever is first (section 3.1.3.2.2).
 //! The right to publish is checked again when the will fires.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::info;
+use wire::Timestamp;
 
 use crate::broker::Broker;
-use crate::codec;
+use crate::client::Client;
 use crate::instance::Instance;
 use crate::message::Message;
 use crate::recovery::Will;
 use crate::refusals::{Refused, shortened};
 use crate::route::{Deliveries, Sender};
-use crate::rows;
+use crate::rows::{self, KeptWill};
 use crate::rules::{Permissions, Profile, check_standard_topic};
+use crate::sync::locked;
 
 impl Broker {
     /// Publishes a will, unless the right to it is gone.
-    pub fn fire_will(&self, instance: &Instance, permissions: &Permissions, will: &codec::Will, clean: bool) {
+    pub fn fire_will(&self, instance: &Instance, client: &Client, kept: &KeptWill) {
+        let KeptWill { will, access_key, clean, .. } = kept;
+        let permissions = self.permissions_of(instance, &client.id, access_key);
         let checked = match self.config.profile {
-            Profile::Strict => instance.rules().check_publish(&will.topic, permissions),
+            Profile::Strict => instance.rules().check_publish(&will.topic, &permissions),
             Profile::Standard => check_standard_topic(&will.topic),
         };
         match checked {
             Ok(destination) => {
                 let now = self.clock.now();
-                let message = Message::new(&will.topic, &will.payload, will.qos, now).retained(will.retain);
+                let message =
+                    Message::with_properties(&will.topic, &will.properties, &will.payload, will.qos, now);
+                let message = message.expiring(will.expiry_secs).retained(will.retain);
                 let mut deliveries = Deliveries::default();
-                let sender = Sender { instance, clean, receipt: None, wake: None };
+                let sender = Sender { instance, key: client.key, clean: *clean, receipt: None, wake: None };
                 self.route(message, &destination, sender, &mut deliveries);
                 self.deliver(&mut deliveries);
             }
@@ -41,16 +48,31 @@ impl Broker {
         }
     }
 
-    /// After a kill: the wills of those who were connected.
+    /// After a kill: wills of those who were connected, and wills that waited for their delay.
     pub fn fire_recovered(&self, wills: Vec<Will>) {
-        for Will { instance, client, will, access_key, clean } in wills {
-            let permissions = self.permissions_of(&instance, &client.id, &access_key);
-            self.fire_will(&instance, &permissions, &will, clean);
-            self.store.submit_rows(vec![rows::delete_will(client.key)], None);
+        for Will { instance, client, kept } in wills {
+            let waits = kept.due.is_some() || (kept.will.delay_secs > 0 && !kept.clean);
+            if waits {
+                let due = kept.due.unwrap_or_else(|| due(&kept, self.clock.now()));
+                locked(&client.state).pending_will = Some(Box::new(KeptWill { due: Some(due), ..kept }));
+            } else {
+                self.fire_will(&instance, &client, &kept);
+                self.store.submit_rows(vec![rows::delete_will(client.key)], None);
+            }
         }
     }
 
-    fn permissions_of(&self, instance: &Arc<Instance>, client_id: &str, access_key: &str) -> Permissions {
+    /// Publishes a will whose delay is over.
+    pub fn fire_if_due(&self, instance: &Instance, client: &Client, now: Timestamp) {
+        let mut state = locked(&client.state);
+        let is_due = |kept: &mut Box<KeptWill>| kept.due.is_none_or(|due| due <= now);
+        let Some(kept) = state.pending_will.take_if(is_due) else { return };
+        drop(state);
+        self.fire_will(instance, client, &kept);
+        self.store.submit_rows(vec![rows::delete_will(client.key)], None);
+    }
+
+    fn permissions_of(&self, instance: &Instance, client_id: &str, access_key: &str) -> Permissions {
         if self.config.profile == Profile::Standard {
             return Permissions::unlimited();
         }
@@ -61,4 +83,9 @@ impl Broker {
             (_, _) => Permissions::default(),
         }
     }
+}
+
+/// When a will fires whose client leaves now (MQTT 5 section 3.1.3.2.2).
+pub fn due(kept: &KeptWill, now: Timestamp) -> Timestamp {
+    now.plus(Duration::from_secs(u64::from(kept.will.delay_secs)))
 }

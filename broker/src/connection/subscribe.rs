@@ -8,64 +8,100 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::{Acks, Peer};
-use crate::client::{Due, DueOctets};
-use crate::codec::{self, Ack};
+use crate::client::{CloseReason, Due, DueOctets};
+use crate::codec::{RetainHandling, Subscribe, SubscriptionOptions, Version, answer, reason};
 use crate::message::{Message, Qos};
 use crate::refusals::{Refused, shortened};
 use crate::rows;
-use crate::rules::{Profile, Subscribed};
-use crate::session::{Body, Outgoing};
+use crate::rules::{Profile, SubscribeRefusal, Subscribed, split_share};
+use crate::session::{Body, Outgoing, SubscriptionIds, Way};
 use crate::store::Epoch;
 use crate::store::record::Target;
 use crate::store::tables::RowChange;
 use crate::sync::{locked, read_locked, write_locked};
+use crate::trie::Place;
 
-const FAILURE: u8 = 0x80;
+/// A filter that is refused.
+struct Refusal {
+    /// The word of the metric.
+    reason: &'static str,
+    /// The reason code of MQTT 5; MQTT 3.1.1 knows one only.
+    code: u8,
+}
+
+/// Retained messages to be sent once SUBACK is out.
+#[derive(Debug)]
+pub(super) struct RetainedDue {
+    epoch: Epoch,
+    filter: String,
+    options: SubscriptionOptions,
+}
 
 impl Peer {
-    pub(super) fn on_subscribe(&mut self, packet_id: u16, filters: Vec<(String, Qos)>, acks: &mut Acks) {
-        let mut codes = Vec::with_capacity(filters.len());
+    pub(super) fn on_subscribe(&mut self, subscribe: Subscribe, acks: &mut Acks) -> Result<(), CloseReason> {
+        let shared_no_local =
+            |(filter, options): &(String, SubscriptionOptions)| options.no_local && filter.starts_with("$share/");
+        if subscribe.filters.iter().any(shared_no_local) {
+            // [MQTT-3.8.3-4]
+            return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));
+        }
+        let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut rows = Vec::new();
         let mut granted = Vec::new();
-        for (filter, qos) in filters {
-            match self.grant(&filter, qos) {
-                Ok(Subscribed::OwnP2p) => codes.push(qos.number()),
+        for (filter, options) in subscribe.filters {
+            match self.grant(&filter, options.qos) {
+                Ok(Subscribed::OwnP2p) => codes.push(options.qos.number()),
                 Ok(Subscribed::Matching) => {
-                    codes.push(qos.number());
-                    self.insert(&filter, qos, &mut rows);
-                    granted.push((filter, qos));
-                }
-                Err(reason) => {
-                    self.broker.metrics.subscribe_refused(reason);
-                    if self.broker.logs_refusal(Refused::Subscribe, reason) {
-                        let filter = shortened(&filter);
-                        info!(client.id = %self.client.id, filter, reason, "subscription refused");
+                    codes.push(options.qos.number());
+                    let is_new = self.insert(&filter, options, &mut rows);
+                    if brings_retained(&filter, options, is_new) {
+                        granted.push((filter, options));
                     }
-                    codes.push(FAILURE);
                 }
+                Err(refusal) => codes.push(self.filter_refused(&filter, &refusal)),
             }
         }
         let epoch = self.submit(rows);
-        acks.push(Due { epoch, octets: DueOctets::Long(codec::suback(packet_id, &codes)) });
-        self.retained_due.extend(granted.into_iter().map(|(filter, qos)| (epoch, filter, qos)));
+        let octets = answer::suback(subscribe.packet_id, &codes, self.version);
+        acks.push(Due { epoch, octets: DueOctets::Octets(octets) });
+        let due = granted.into_iter().map(|(filter, options)| RetainedDue { epoch, filter, options });
+        self.retained_due.extend(due);
+        Ok(())
+    }
+
+    fn filter_refused(&self, filter: &str, refusal: &Refusal) -> u8 {
+        let reason = refusal.reason;
+        self.broker.metrics.subscribe_refused(reason);
+        if self.broker.logs_refusal(Refused::Subscribe, reason) {
+            let filter = shortened(filter);
+            info!(client.id = %self.client.id, filter, reason, "subscription refused");
+        }
+        match self.version {
+            Version::V4 => reason::UNSPECIFIED,
+            Version::V5 => refusal.code,
+        }
     }
 
     /// Retained messages follow SUBACK, which may wait for the disk.
     pub(super) fn send_due_retained(&mut self) {
-        while let Some((epoch, ..)) = self.retained_due.first() {
-            if !self.broker.store.is_durable(*epoch) {
+        while let Some(due) = self.retained_due.first() {
+            if !self.broker.store.is_durable(due.epoch) {
                 return;
             }
-            let (_, filter, qos) = self.retained_due.remove(0);
-            self.send_retained(&filter, qos);
+            let due = self.retained_due.remove(0);
+            self.send_retained(&due.filter, due.options);
         }
     }
 
-    /// The word of the metric when it is refused.
-    fn grant(&self, filter: &str, qos: Qos) -> Result<Subscribed, &'static str> {
-        let subscribed = self.check_filter(filter).map_err(|refusal| refusal.reason())?;
+    fn grant(&self, filter: &str, qos: Qos) -> Result<Subscribed, Refusal> {
+        let refused = |refusal: SubscribeRefusal| Refusal { reason: refusal.reason(), code: refusal.code() };
+        let place = split_share(filter).map_err(refused)?;
+        let subscribed = self.check_filter(place.filter).map_err(refused)?;
+        if subscribed == Subscribed::OwnP2p && place.share.is_some() {
+            return Err(refused(SubscribeRefusal::Share));
+        }
         if qos == Qos::ExactlyOnce && !self.clean && self.broker.config.profile == Profile::Strict {
-            return Err("qos2_persistent");
+            return Err(Refusal { reason: "qos2_persistent", code: reason::IMPLEMENTATION_SPECIFIC });
         }
         let state = locked(&self.client.state);
         let known = state.session.subscriptions.contains_key(filter);
@@ -74,34 +110,40 @@ impl Peer {
             Profile::Standard => usize::MAX,
         };
         if !known && state.session.subscriptions.len() >= max && subscribed == Subscribed::Matching {
-            return Err("quota");
+            return Err(Refusal { reason: "quota", code: reason::QUOTA_EXCEEDED });
         }
         Ok(subscribed)
     }
 
-    fn insert(&self, filter: &str, qos: Qos, rows: &mut Vec<RowChange>) {
-        write_locked(&self.instance.subscriptions).insert(filter, self.client.key, qos, self.client.clone());
-        locked(&self.client.state).session.subscriptions.insert(filter.to_owned(), qos);
+    /// Whether the subscription is new.
+    fn insert(&self, filter: &str, options: SubscriptionOptions, rows: &mut Vec<RowChange>) -> bool {
+        let (key, client) = (self.client.key, self.client.clone());
+        let is_new =
+            write_locked(&self.instance.subscriptions).insert(Place::of(filter), key, options, client);
+        locked(&self.client.state).session.subscriptions.insert(filter.to_owned(), options);
         if !self.clean {
-            rows.push(rows::put_subscription(self.client.key, filter, qos));
+            rows.push(rows::put_subscription(key, filter, options));
         }
+        is_new
     }
 
     fn submit(&self, rows: Vec<RowChange>) -> Epoch {
         if rows.is_empty() { Epoch::PAST } else { self.broker.store.submit_rows(rows, Some(&self.wake)) }
     }
 
-    fn send_retained(&self, filter: &str, qos: Qos) {
+    fn send_retained(&self, filter: &str, options: SubscriptionOptions) {
         let messages = read_locked(&self.instance.retained).matching(filter);
+        let now = self.broker.clock.now();
         self.with_link(|session, link| {
-            for message in messages {
-                let qos = qos.min(message.qos);
+            for message in messages.into_iter().filter(|message| !message.is_expired(now)) {
+                let qos = options.qos.min(message.qos);
                 let body = self.retained_body(message, qos);
+                let ids = if options.id == 0 { Box::default() } else { [options.id].into() };
+                let outgoing = Outgoing { body, qos, retain: true, ids: SubscriptionIds::Known(ids) };
                 let mut load = |stored: &Arc<crate::stored::Stored>| self.broker.store.load(stored);
-                let (_, let_go) =
-                    session.deliver(Outgoing { body, qos, retain: true }, &mut link.out, &mut load);
-                if let Some(stored) = let_go {
-                    self.broker.store.done(self.client.key, stored);
+                let mut way = Way { out: &mut link.out, load: &mut load, now };
+                if let (_, Some(lost)) = session.deliver(outgoing, &mut way) {
+                    self.broker.let_go(&self.client, lost);
                 }
             }
             link.flush();
@@ -120,10 +162,25 @@ impl Peer {
     pub(super) fn on_unsubscribe(&mut self, packet_id: u16, filters: &[String], acks: &mut Acks) {
         self.broker.unsubscribe_all(&self.instance, &self.client, filters);
         let mut state = locked(&self.client.state);
-        state.session.subscriptions.retain(|filter, _| !filters.contains(filter));
+        let mut code = |filter| match state.session.subscriptions.remove(filter) {
+            Some(_) => reason::SUCCESS,
+            None => reason::NO_SUBSCRIPTION_EXISTED,
+        };
+        let codes: Vec<u8> = filters.iter().map(&mut code).collect();
         drop(state);
         let rows = filters.iter().map(|filter| rows::delete_subscription(self.client.key, filter));
         let epoch = self.submit(if self.clean { Vec::new() } else { rows.collect() });
-        acks.push(super::due(epoch, Ack::UnsubAck, packet_id));
+        let octets = answer::unsuback(packet_id, &codes, self.version);
+        acks.push(Due { epoch, octets: DueOctets::Octets(octets) });
     }
+}
+
+/// As the client wants it; a shared subscription brings none (MQTT 5 section 4.8.2).
+fn brings_retained(filter: &str, options: SubscriptionOptions, is_new: bool) -> bool {
+    let wanted = match options.retain_handling {
+        RetainHandling::Always => true,
+        RetainHandling::IfNew => is_new,
+        RetainHandling::Never => false,
+    };
+    wanted && Place::of(filter).share.is_none()
 }

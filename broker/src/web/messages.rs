@@ -12,6 +12,7 @@ use service_kit::problem::Problem;
 use service_kit::random;
 use utoipa::ToSchema;
 
+use crate::trie::NOBODY;
 use super::App;
 use super::extract::Body;
 use crate::message::{Message, Qos};
@@ -77,15 +78,16 @@ pub async fn send(
     let message = Message::new(&request.topic, &payload, qos, broker.clock.now()).retained(request.retain);
     let sender = Sender {
         instance: &instance,
+        key: NOBODY,
         clean: request.clean_session.unwrap_or(true),
         receipt: None,
         wake: None,
     };
     let epoch = {
         let mut deliveries = Deliveries::default();
-        let epoch = broker.route(message, &destination, sender, &mut deliveries);
+        let routed = broker.route(message, &destination, sender, &mut deliveries);
         broker.deliver(&mut deliveries);
-        epoch
+        routed.epoch
     };
     broker.store.durable(epoch).await.map_err(|error| Problem::internal(&error))?;
     Ok((StatusCode::ACCEPTED, Json(MessageSent { message_id: random::new_id() })))

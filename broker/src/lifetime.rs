@@ -1,0 +1,113 @@
+//! When a session ends: with its connection, at a clean start, or when nobody has used it for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::Timestamp;
+
+use crate::broker::Broker;
+use crate::client::{Client, ClientState};
+use crate::instance::Instance;
+use crate::rows;
+use crate::store::Epoch;
+use crate::store::tables::{RowChange, Table};
+use crate::sync::{locked, write_locked};
+use crate::trie::Place;
+
+impl Broker {
+    /// Ends a session: its subscriptions and what they brought are gone, its mailbox stays. Returns what must be
+    /// written.
+    pub fn end_session(
+        &self,
+        instance: &Instance,
+        client: &Client,
+        state: &mut ClientState,
+    ) -> (Vec<RowChange>, Epoch) {
+        let filters: Vec<String> = state.session.subscriptions.keys().cloned().collect();
+        self.unsubscribe_all(instance, client, &filters);
+        for stored in state.session.forget() {
+            self.store.done(client.key, stored);
+        }
+        if !client.is_persistent() {
+            return (Vec::new(), Epoch::PAST);
+        }
+        client.set_persistent(false);
+        let rows = filters.iter().map(|filter| rows::delete_subscription(client.key, filter)).collect();
+        (rows, self.store.submit_forget(client.key))
+    }
+
+    /// Removes subscriptions of a client from the trie.
+    pub fn unsubscribe_all(&self, instance: &Instance, client: &Client, filters: &[String]) {
+        let mut subscriptions = write_locked(&instance.subscriptions);
+        for filter in filters {
+            subscriptions.remove(Place::of(filter), client.key);
+        }
+    }
+
+    /// A client as its row says.
+    pub fn client_row(
+        &self,
+        instance: &Instance,
+        client: &Client,
+        state: &ClientState,
+        seen: Timestamp,
+    ) -> rows::ClientRow {
+        rows::ClientRow {
+            instance: instance.id.clone(),
+            id: client.id.to_string(),
+            persistent: client.is_persistent(),
+            seen,
+            expiry_secs: state.expiry_secs,
+        }
+    }
+
+    /// Ends a session that was to last no longer, with the will that waits for it.
+    pub fn end_if_expired(&self, instance: &Arc<Instance>, client: &Arc<Client>, now: Timestamp) {
+        let mut state = locked(&client.state);
+        if !client.is_persistent() || !state.is_expired(now) {
+            return;
+        }
+        let (mut rows, _) = self.end_session(instance, client, &mut state);
+        rows.push(self.client_row(instance, client, &state, state.seen).put(client.key));
+        let will = state.pending_will.take();
+        drop(state);
+        if let Some(kept) = will {
+            self.fire_will(instance, client, &kept);
+            rows.push(rows::delete_will(client.key));
+        }
+        self.store.submit_rows(rows, None);
+    }
+
+    /// Drops offline messages that are too old, and forgets a client that was not seen for long, with its mailbox.
+    pub fn forget_old(&self, instance: &Instance, client: &Arc<Client>, now: Timestamp) {
+        let message_age = Duration::from_hours(self.config.limits.stored_hours_max);
+        let mut state = locked(&client.state);
+        let too_old = |stored: &crate::stored::Stored| now.since(stored.at) > message_age || stored.is_expired(now);
+        let mut gone = state.session.expire(too_old);
+        self.metrics.messages_dropped("expired", gone.len());
+        if state.link.is_none() && now.since(state.seen) > self.config.session_age() {
+            let (mut changes, _) = self.end_session(instance, client, &mut state);
+            gone.extend(state.session.expire(|_| true));
+            changes.push(RowChange::delete(Table::Clients, client.key.to_be_bytes().to_vec()));
+            self.store.submit_rows(changes, None);
+            instance.clients.remove(&client.id);
+        }
+        drop(state);
+        for stored in gone {
+            self.store.done(client.key, stored);
+        }
+    }
+
+    /// Takes out retained messages whose expiry has passed.
+    pub fn expire_retained(&self, instance: &Instance, now: Timestamp) {
+        let mut retained = write_locked(&instance.retained);
+        let gone = retained.expire(now);
+        if gone.is_empty() {
+            return;
+        }
+        // Submitted under the lock, so that disk and memory agree on the order.
+        let rows = gone.iter().map(|topic| rows::delete_retained(&instance.id, topic)).collect();
+        self.store.submit_rows(rows, None);
+        self.metrics.messages_dropped("retained_expired", gone.len());
+    }
+}
