@@ -274,9 +274,8 @@ mod tests {
 
     #[test]
     fn a_will_needs_a_grant() {
-        let will = |topic: &str| {
-            Some(Will { topic: topic.to_owned(), qos: Qos::AtLeastOnce, ..Will::default() })
-        };
+        let will =
+            |topic: &str| Some(Will { topic: topic.to_owned(), qos: Qos::AtLeastOnce, ..Will::default() });
         let mut with_will = connect("GID_RTC_APP@@@alice-1", "Signature|AK1|mqtt-demo", "s3cret");
         with_will.will = will("rtc-up/alice-1");
         assert!(outcome(&with_will).starts_with('0'));

@@ -346,15 +346,55 @@ fn read_connect(octets: &[u8], body: &[u8]) -> Result<Connect, CodecError> {
         return Err(CodecError::ProtocolName);
     }
     let (Some(&level), Some(&flags)) = (body.get(6), body.get(7)) else { return Err(CodecError::Body(1)) };
-    match level {
-        4 => v4::read_connect(octets, flags),
-        5 => v5::read_connect(octets, body, flags),
-        other => Err(CodecError::ProtocolLevel(other)),
+    let version = match level {
+        4 => Version::V4,
+        5 => Version::V5,
+        other => return Err(CodecError::ProtocolLevel(other)),
+    };
+    if !connect_flags_are_sound(flags, version) {
+        return Err(CodecError::ConnectFlags);
+    }
+    if connect_end(body, flags, version).is_none_or(|behind| !behind.is_empty()) {
+        return Err(CodecError::Body(1));
+    }
+    match version {
+        Version::V4 => v4::read_connect(octets, flags),
+        Version::V5 => v5::read_connect(octets, body, flags),
     }
 }
 
-/// Reserved bit [MQTT-3.1.2-3], will bits without a will [MQTT-3.1.2-11, -13, -15].
-fn connect_flags_are_sound(flags: u8) -> bool {
+/// Octets of CONNECT before its properties or its payload: name, level, flags, keep-alive.
+const CONNECT_HEAD_BYTES: usize = 10;
+
+/// What lies behind the last field that the flags of CONNECT announce.
+fn connect_end(body: &[u8], flags: u8, version: Version) -> Option<&[u8]> {
+    let skip_properties = |octets| match version {
+        Version::V4 => Some(octets),
+        Version::V5 => properties::split(octets).ok().map(|(_, rest)| rest),
+    };
+    let mut rest = skip_field(skip_properties(body.get(CONNECT_HEAD_BYTES..)?)?)?;
+    if flags & 0x04 != 0 {
+        rest = skip_field(skip_field(skip_properties(rest)?)?)?;
+    }
+    for bit in [0x80, 0x40] {
+        if flags & bit != 0 {
+            rest = skip_field(rest)?;
+        }
+    }
+    Some(rest)
+}
+
+fn skip_field(octets: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = octets.split_first_chunk::<2>()?;
+    rest.get(usize::from(u16::from_be_bytes(*length))..)
+}
+
+/// Reserved bit [MQTT-3.1.2-3], will bits without a will [MQTT-3.1.2-11, -13, -15], in MQTT 3.1.1 a password without
+/// a username [MQTT-3.1.2-22].
+fn connect_flags_are_sound(flags: u8, version: Version) -> bool {
+    if version == Version::V4 && flags & 0xC0 == 0x40 {
+        return false;
+    }
     let has_will = flags & 0x04 != 0;
     let will_bits = flags & 0x38;
     flags & 0x01 == 0 && (has_will || will_bits == 0) && will_bits & 0x18 != 0x18

@@ -103,8 +103,11 @@ pub struct Limits {
     pub retained_max: usize,
 }
 
-/// Octets of a PUBLISH besides its payload: fixed header, topic length, longest UTF-8 topic of 64 characters, id.
-const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 4 * 64 + 2;
+/// Octets of properties that a PUBLISH of MQTT 5 may carry.
+const PROPERTIES_BYTES_MAX: usize = 8 * 1024;
+/// Octets of a PUBLISH besides its payload: fixed header, topic length, longest UTF-8 topic of 64 characters, id,
+/// properties.
+const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 4 * 64 + 2 + PROPERTIES_BYTES_MAX;
 /// Largest remaining length of a packet (MQTT 3.1.1 section 2.2.3).
 const REMAINING_LENGTH_MAX: usize = 268_435_455;
 /// More of anything than a process could hold.
@@ -171,6 +174,7 @@ impl Config {
             stored_per_client_max,
             stored_hours_max,
             session_days_max,
+            keep_alive_secs_max: _,
             retained_max,
         } = self.limits;
         let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
@@ -231,7 +235,7 @@ mod tests {
     fn every_value_out_of_range_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(mistakes("--connections-max 0 --payload-bytes-max 0 --inflight-max 65536 --waiting-max 0"), @r"
         --connections-max is 0; 1 to 100000000 are allowed
-        --payload-bytes-max is 0; 1 to 268435190 are allowed
+        --payload-bytes-max is 0; 1 to 268426998 are allowed
         --inflight-max is 65536; 1 to 65535 are allowed
         --waiting-max is 0; 1 to 100000000 are allowed
         ");

@@ -6,7 +6,9 @@
 //! ```
 //! TCP and WebSocket differ in how octets come and go; the engine here is the same.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -15,12 +17,13 @@ use wire::Timestamp;
 
 use crate::broker::Broker;
 use crate::client::{Client, CloseReason, Due, DueOctets, Link};
-use crate::codec::{self, Ack, CodecError, IncomingPublish, Packet};
+use crate::codec::answer::{self, Ack, AckKind};
+use crate::codec::{self, CodecError, Disconnect, IncomingPublish, Packet, Version, reason};
 use crate::instance::Instance;
 use crate::message::{Message, Qos};
 use crate::refusals::{Refused, shortened};
 use crate::route::{Deliveries, Sender};
-use crate::rows;
+use crate::rows::{self, KeptWill};
 use crate::rules::{Destination, Permissions, Profile, PublishRefusal, Subscribed, check_standard_topic};
 use crate::store::Epoch;
 use crate::store::record::Receipt;
@@ -35,8 +38,12 @@ pub mod tcp;
 /// The loop over a WebSocket.
 pub mod websocket;
 
+/// Aliases a client may set.
+pub const TOPIC_ALIAS_MAX: u16 = 16;
 /// Acknowledgements that may wait for the disk before the connection stops reading.
 const DUE_MAX: usize = 10_000;
+
+use subscribe::RetainedDue;
 
 thread_local! {
     static DELIVERIES: RefCell<Deliveries> = RefCell::default();
@@ -49,14 +56,18 @@ pub struct Peer {
     instance: Arc<Instance>,
     client: Arc<Client>,
     link_id: u64,
+    version: Version,
+    /// Whether the session ends with the connection.
     clean: bool,
     permissions: Arc<Permissions>,
     wake: Arc<Notify>,
-    will: Option<codec::Will>,
+    will: Option<KeptWill>,
     /// Granted filters whose retained messages follow once SUBACK is out.
-    retained_due: Vec<(Epoch, String, Qos)>,
+    retained_due: Vec<RetainedDue>,
     /// The last topic published to, and where it leads; good as long as the rules stay.
     approved: Option<Approved>,
+    /// Topics the client has numbered (MQTT 5 section 3.3.2.3.4).
+    aliases: BTreeMap<u16, Box<str>>,
 }
 
 #[derive(Debug)]
@@ -96,17 +107,18 @@ impl Peer {
             codec::frame(&octets[consumed..], packet_bytes_max).map_err(|e| self.malformed(&e))?
         {
             let packet = &octets[consumed..consumed + frame.total_bytes];
-            match codec::read(&frame, packet).map_err(|e| self.malformed(&e))? {
+            match codec::read(&frame, packet, self.version).map_err(|e| self.malformed(&e))? {
                 Packet::Publish(publish) => self.on_publish(&publish, now, deliveries, acks)?,
                 control @ (Packet::Connect(_)
-                | Packet::PubAck(_)
-                | Packet::PubRec(_)
-                | Packet::PubRel(_)
-                | Packet::PubComp(_)
-                | Packet::Subscribe(..)
+                | Packet::PubAck(..)
+                | Packet::PubRec(..)
+                | Packet::PubRel(..)
+                | Packet::PubComp(..)
+                | Packet::Subscribe(_)
                 | Packet::Unsubscribe(..)
                 | Packet::PingReq
-                | Packet::Disconnect) => {
+                | Packet::Disconnect(_)
+                | Packet::Auth) => {
                     // What was published before must be delivered before what follows takes effect.
                     self.broker.deliver(deliveries);
                     self.on_control(control, now, acks)?;
@@ -122,30 +134,48 @@ impl Peer {
         if self.broker.logs_refusal(Refused::Packet, "malformed") {
             info!(client.id = %self.client.id, %error, "malformed packet, connection closed");
         }
-        CloseReason::ProtocolError
+        CloseReason::ProtocolError(error.reason())
     }
 
     fn on_control(&mut self, packet: Packet<'_>, now: Timestamp, acks: &mut Acks) -> Result<(), CloseReason> {
         match packet {
-            Packet::PubAck(id) => self.on_receiver_ack(|session, _| session.on_puback(id)),
-            Packet::PubRec(id) => self.on_receiver_ack(|session, link| session.on_pubrec(id, &mut link.out)),
-            Packet::PubComp(id) => self.on_receiver_ack(|session, _| {
+            Packet::PubAck(id, _) => self.on_receiver_ack(|session, _| session.on_puback(id)),
+            Packet::PubRec(id, code) => {
+                self.on_receiver_ack(|session, link| session.on_pubrec(id, code, &mut link.out));
+            }
+            Packet::PubComp(id, _) => self.on_receiver_ack(|session, _| {
                 session.on_pubcomp(id);
                 None
             }),
-            Packet::PubRel(id) => self.on_pubrel(id, acks),
-            Packet::Subscribe(id, filters) => self.on_subscribe(id, filters, acks),
+            Packet::PubRel(id, _) => self.on_pubrel(id, acks),
+            Packet::Subscribe(subscribe) => return self.on_subscribe(subscribe, acks),
             Packet::Unsubscribe(id, filters) => self.on_unsubscribe(id, &filters, acks),
             Packet::PingReq => {
-                self.with_link(|_, link| link.out.put(&codec::PINGRESP));
+                self.with_link(|_, link| link.out.put(&answer::PINGRESP));
             }
-            Packet::Disconnect => return Err(CloseReason::DisconnectedByClient),
-            Packet::Connect(_) | Packet::Publish(_) => {
-                debug!(client.id = %self.client.id, at = %now, "[MQTT-3.1.0-2] a second CONNECT");
-                return Err(CloseReason::ProtocolError);
+            Packet::Disconnect(disconnect) => return Err(self.on_disconnect(disconnect)),
+            Packet::Connect(_) | Packet::Publish(_) | Packet::Auth => {
+                debug!(client.id = %self.client.id, at = %now, "[MQTT-3.1.0-2] a second CONNECT, or AUTH");
+                return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));
             }
         }
         Ok(())
+    }
+
+    fn on_disconnect(&mut self, disconnect: Disconnect) -> CloseReason {
+        if let Some(expiry_secs) = disconnect.session_expiry_secs {
+            if self.clean && expiry_secs > 0 {
+                // [MQTT-3.14.2.2.2]: a session that was to end cannot be kept after all.
+                return CloseReason::ProtocolError(reason::PROTOCOL_ERROR);
+            }
+            self.clean = expiry_secs == 0;
+            let mut state = locked(&self.client.state);
+            state.expiry_secs = state.expiry_secs.min(expiry_secs);
+        }
+        match disconnect.reason {
+            reason::DISCONNECT_WITH_WILL => CloseReason::DisconnectedWithWill,
+            _ => CloseReason::DisconnectedByClient,
+        }
     }
 
     fn on_publish(
@@ -155,65 +185,114 @@ impl Peer {
         deliveries: &mut Deliveries,
         acks: &mut Acks,
     ) -> Result<(), CloseReason> {
-        let destination =
-            self.approve(publish).map_err(|refusal| self.publish_refused(publish.topic, &refusal))?;
+        let topic = self.topic_of(publish)?;
+        let destination = match self.approve(&topic, publish.payload.len()) {
+            Ok(destination) => destination,
+            Err(refusal) => return self.publish_refused(&topic, publish, &refusal, acks),
+        };
         let persistent_qos2 = publish.qos == Qos::ExactlyOnce && !self.clean;
         let receipt =
             persistent_qos2.then_some(Receipt { client: self.client.key, packet_id: publish.packet_id });
         if publish.qos == Qos::ExactlyOnce && !self.opens_identifier(publish.packet_id)? {
             // Written once more: the first time may have been on another connection and not be on disk yet.
             let again = |receipt| self.broker.store.submit_receipt(receipt, true, Some(&self.wake));
-            acks.push(due(receipt.map_or(Epoch::PAST, again), Ack::PubRec, publish.packet_id));
+            let ack = Ack::success(AckKind::PubRec, publish.packet_id);
+            acks.push(due(receipt.map_or(Epoch::PAST, again), ack));
             return Ok(());
         }
-        let message = Message::new(publish.topic, publish.payload, publish.qos, now).retained(publish.retain);
-        let sender = Sender { instance: &self.instance, clean: self.clean, receipt, wake: Some(&self.wake) };
-        let epoch = self.broker.route(message, &destination, sender, deliveries);
-        match publish.qos {
-            Qos::AtMostOnce => {}
-            Qos::AtLeastOnce => acks.push(due(epoch, Ack::PubAck, publish.packet_id)),
-            Qos::ExactlyOnce => acks.push(due(epoch, Ack::PubRec, publish.packet_id)),
+        let extras = publish.extras.as_deref();
+        let properties = extras.map_or(&[][..], |extras| &extras.passed_on);
+        let message = Message::with_properties(&topic, properties, publish.payload, publish.qos, now)
+            .expiring(extras.and_then(|extras| extras.expiry_secs))
+            .retained(publish.retain);
+        let sender = Sender {
+            instance: &self.instance,
+            key: self.client.key,
+            clean: self.clean,
+            receipt,
+            wake: Some(&self.wake),
+        };
+        let routed = self.broker.route(message, &destination, sender, deliveries);
+        let reason = if routed.has_receiver { reason::SUCCESS } else { reason::NO_MATCHING_SUBSCRIBERS };
+        if let Some(kind) = ack_of(publish.qos) {
+            acks.push(due(routed.epoch, Ack { kind, packet_id: publish.packet_id, reason }));
         }
         Ok(())
     }
 
-    fn publish_refused(&self, topic: &str, refusal: &PublishRefusal) -> CloseReason {
+    /// The topic a publish names, or the one its alias stands for.
+    fn topic_of<'p>(&mut self, publish: &IncomingPublish<'p>) -> Result<Cow<'p, str>, CloseReason> {
+        let Some(alias) = publish.extras.as_deref().and_then(|extras| extras.alias) else {
+            return Ok(Cow::Borrowed(publish.topic));
+        };
+        if !(1..=TOPIC_ALIAS_MAX).contains(&alias) {
+            return Err(CloseReason::ProtocolError(reason::TOPIC_ALIAS_INVALID));
+        }
+        if publish.topic.is_empty() {
+            let known = self.aliases.get(&alias).ok_or(CloseReason::ProtocolError(reason::PROTOCOL_ERROR))?;
+            return Ok(Cow::Owned(known.to_string()));
+        }
+        self.aliases.insert(alias, publish.topic.into());
+        Ok(Cow::Borrowed(publish.topic))
+    }
+
+    /// MQTT 5 has a word for it when the publish is acknowledged; otherwise the connection ends.
+    fn publish_refused(
+        &self,
+        topic: &str,
+        publish: &IncomingPublish<'_>,
+        refusal: &PublishRefusal,
+        acks: &mut Acks,
+    ) -> Result<(), CloseReason> {
         let reason = refusal.reason();
         self.broker.metrics.publish_refused(reason);
+        let too_large = matches!(refusal, PublishRefusal::PayloadTooLarge(_));
+        let stays = self.version == Version::V5 && !too_large;
+        let ack = ack_of(publish.qos).filter(|_| stays);
         if self.broker.logs_refusal(Refused::Publish, reason) {
             let cause = std::error::Error::source(refusal).map(tracing::field::display);
             let topic = shortened(topic);
-            info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused, connection closed");
+            if ack.is_none() {
+                info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused, connection closed");
+            } else {
+                info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused");
+            }
         }
-        CloseReason::PublishRefused
+        let kind = ack.ok_or(CloseReason::PublishRefused(refusal.code()))?;
+        let reason = refusal.code();
+        acks.push(due(Epoch::PAST, Ack { kind, packet_id: publish.packet_id, reason }));
+        Ok(())
     }
 
     /// Where a publish leads; remembered, since most clients publish to one topic.
-    fn approve(&mut self, publish: &IncomingPublish<'_>) -> Result<Destination, PublishRefusal> {
-        if publish.payload.len() > self.broker.config.limits.payload_bytes_max
+    fn approve(&mut self, topic: &str, payload_bytes: usize) -> Result<Destination, PublishRefusal> {
+        if payload_bytes > self.broker.config.limits.payload_bytes_max
             && self.broker.config.profile == Profile::Strict
         {
-            return Err(PublishRefusal::PayloadTooLarge(publish.payload.len()));
+            return Err(PublishRefusal::PayloadTooLarge(payload_bytes));
         }
         let rules_version = self.instance.rules_version();
         if let Some(approved) = &self.approved
             && approved.rules_version == rules_version
-            && *approved.topic == *publish.topic
+            && *approved.topic == *topic
         {
             return Ok(approved.destination.clone());
         }
         let destination = match self.broker.config.profile {
-            Profile::Strict => self.instance.rules().check_publish(publish.topic, &self.permissions)?,
-            Profile::Standard => check_standard_topic(publish.topic)?,
+            Profile::Strict => self.instance.rules().check_publish(topic, &self.permissions)?,
+            Profile::Standard => check_standard_topic(topic)?,
         };
         self.approved =
-            Some(Approved { topic: publish.topic.into(), rules_version, destination: destination.clone() });
+            Some(Approved { topic: topic.into(), rules_version, destination: destination.clone() });
         Ok(destination)
     }
 
     /// QoS 2: whether the identifier is new; a repetition is answered and not routed again.
     fn opens_identifier(&self, packet_id: u16) -> Result<bool, CloseReason> {
-        locked(&self.client.state).session.on_publish_qos2(packet_id).ok_or(CloseReason::ProtocolError)
+        locked(&self.client.state)
+            .session
+            .on_publish_qos2(packet_id)
+            .ok_or(CloseReason::ProtocolError(reason::RECEIVE_MAX_EXCEEDED))
     }
 
     fn on_pubrel(&self, packet_id: u16, acks: &mut Acks) {
@@ -224,7 +303,8 @@ impl Peer {
         } else {
             Epoch::PAST
         };
-        acks.push(due(epoch, Ack::PubComp, packet_id));
+        let reason = if was_open { reason::SUCCESS } else { reason::PACKET_ID_NOT_FOUND };
+        acks.push(due(epoch, Ack { kind: AckKind::PubComp, packet_id, reason }));
     }
 
     /// The client is done with something: the store is told, and what waited may go.
@@ -298,40 +378,50 @@ impl Peer {
         self.with_link(|_, link| link.out.take()).unwrap_or_default()
     }
 
-    /// The connection is over: the session stays or goes, the will fires or not.
+    /// Tells a client of MQTT 5 why, as far as the socket takes it.
+    pub fn say_goodbye(&self, reason: CloseReason) {
+        self.with_link(|_, link| link.say_goodbye(reason));
+    }
+
+    /// The connection is over: the session stays or goes, the will fires, waits or is forgotten.
     pub fn end(mut self, reason: CloseReason) {
         let now = self.broker.clock.now();
-        let will = self.will.take().filter(|_| reason != CloseReason::DisconnectedByClient);
-        self.release(now, reason);
-        if let Some(will) = will {
-            self.broker.fire_will(&self.instance, &self.permissions, &will, self.clean);
+        let will = self.release(now, reason);
+        if let Some(kept) = will {
+            self.broker.fire_will(&self.instance, &self.client, &kept);
         }
         self.broker.metrics.connection_closed(reason);
         debug!(client.id = %self.client.id, reason = reason.as_str(), "connection ended");
     }
 
-    fn release(&self, now: Timestamp, reason: CloseReason) {
+    /// The will that fires at once.
+    fn release(&mut self, now: Timestamp, reason: CloseReason) -> Option<KeptWill> {
+        let had_will = self.will.is_some();
+        let mut will = self.will.take().filter(|_| reason != CloseReason::DisconnectedByClient);
         let mut rows = Vec::new();
         let mut state = locked(&self.client.state);
         if state.link.as_ref().is_none_or(|link| link.id != self.link_id) {
-            return;
+            return will;
         }
         state.link = None;
         state.seen = now;
+        self.client.set_open(false);
         let dropped = state.session.disconnected();
         self.broker.metrics.messages_dropped("connection_ended", dropped);
-        if self.will.is_some() || reason == CloseReason::DisconnectedByClient {
+        // A session that ends takes its will along, however long that was to wait.
+        if let Some(mut kept) = will.take_if(|kept| kept.will.delay_secs > 0 && !self.clean) {
+            kept.due = Some(crate::will::due(&kept, now));
+            rows.push(rows::put_will(self.client.key, &kept));
+            state.pending_will = Some(Box::new(kept));
+        } else if had_will {
             rows.push(rows::delete_will(self.client.key));
         }
         if self.clean {
-            let filters: Vec<String> = state.session.subscriptions.keys().cloned().collect();
-            self.broker.unsubscribe_all(&self.instance, &self.client, &filters);
-            for stored in state.session.forget() {
-                self.broker.store.done(self.client.key, stored);
-            }
+            rows.extend(self.broker.end_session(&self.instance, &self.client, &mut state).0);
         }
         if state.has_row {
-            rows.push(self.broker.client_row(&self.instance, &self.client, now).put(self.client.key));
+            let row = self.broker.client_row(&self.instance, &self.client, &state, now);
+            rows.push(row.put(self.client.key));
         } else {
             self.instance.clients.remove(&self.client.id);
         }
@@ -339,6 +429,7 @@ impl Peer {
         self.instance.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         self.client.freed.notify_waiters();
         self.broker.store.submit_rows(rows, None);
+        will
     }
 
     fn check_filter(&self, filter: &str) -> Result<Subscribed, crate::rules::SubscribeRefusal> {
@@ -351,6 +442,14 @@ impl Peer {
     }
 }
 
-fn due(epoch: Epoch, kind: Ack, packet_id: u16) -> Due {
-    Due { epoch, octets: DueOctets::Short(codec::ack(kind, packet_id)) }
+fn due(epoch: Epoch, ack: Ack) -> Due {
+    Due { epoch, octets: DueOctets::Ack(ack) }
+}
+
+fn ack_of(qos: Qos) -> Option<AckKind> {
+    match qos {
+        Qos::AtMostOnce => None,
+        Qos::AtLeastOnce => Some(AckKind::PubAck),
+        Qos::ExactlyOnce => Some(AckKind::PubRec),
+    }
 }

@@ -70,9 +70,9 @@ impl Retained {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use super::*;
     use crate::message::Qos;
+    use proptest::prelude::*;
 
     fn message(topic: &str, payload: &str) -> Arc<Message> {
         Arc::new(Message::new(topic, payload.as_bytes(), Qos::AtLeastOnce, Timestamp::EPOCH).retained(true))

@@ -115,7 +115,7 @@ impl Broker {
         let retained = Arc::new(message);
         let retained_epoch = self.retain(&retained, sender);
         let wanted = Wanted { topic: retained.topic(), publisher: sender.key, is_here: is_open };
-        read_locked(&sender.instance.subscriptions).matches(wanted, &mut deliveries.matches);
+        read_locked(&sender.instance.subscriptions).matches(&wanted, &mut deliveries.matches);
         let has_receiver = !deliveries.matches.is_empty();
         let mut epoch = retained_epoch;
         // Whoever takes part in a share and is subscribed besides gets two copies, and two records.

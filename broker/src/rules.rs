@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use crate::codec::reason;
+use crate::trie::Place;
 use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
 use wire::topic::{P2P_LEVEL, ParseTopicError, filter_matches, is_p2p, parent_of, wildcards_are_well_placed};
-use crate::codec::reason;
-use crate::trie::Place;
 use wire::{DeviceId, GroupId, P2pAddress, Topic, TopicFilter};
 
 /// Deepest topic of the standard profile, in levels.

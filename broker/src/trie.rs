@@ -146,7 +146,7 @@ pub struct Match<S> {
 }
 
 /// A topic that is looked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Wanted<'a, S> {
     /// Its name.
     pub topic: &'a str,
@@ -166,7 +166,13 @@ impl<S: Clone> Trie<S> {
     }
 
     /// Adds a subscription or changes its options; whether it is new.
-    pub fn insert(&mut self, place: Place<'_>, key: u32, options: SubscriptionOptions, subscriber: S) -> bool {
+    pub fn insert(
+        &mut self,
+        place: Place<'_>,
+        key: u32,
+        options: SubscriptionOptions,
+        subscriber: S,
+    ) -> bool {
         let entries = entries_of(&mut self.root, place.filter).of_share(place.share);
         if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
             entry.options = options;
@@ -186,7 +192,7 @@ impl<S: Clone> Trie<S> {
     }
 
     /// Every subscriber of the topic, each once, and one member of each share that matches.
-    pub fn matches(&self, wanted: Wanted<'_, S>, found: &mut Vec<Match<S>>) {
+    pub fn matches(&self, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) {
         found.clear();
         collect(&self.root, Some(wanted.topic), wanted, found);
         if found.len() > 1 {
@@ -246,12 +252,7 @@ fn remove_entry<S>(entries: &mut Vec<Entry<S>>, key: u32) -> bool {
 }
 
 /// `rest` is what is left of the topic, `None` past its last level.
-fn collect<S: Clone>(
-    node: &Node<S>,
-    rest: Option<&str>,
-    wanted: Wanted<'_, S>,
-    found: &mut Vec<Match<S>>,
-) {
+fn collect<S: Clone>(node: &Node<S>, rest: Option<&str>, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) {
     // A topic is whole only at the root, so this is a first level that begins with `$`.
     let no_wildcards = rest.is_some_and(|rest| rest.len() == wanted.topic.len() && rest.starts_with('$'));
     if !no_wildcards {
@@ -270,11 +271,12 @@ fn collect<S: Clone>(
     }
 }
 
-fn take<S: Clone>(entries: &Entries<S>, wanted: Wanted<'_, S>, found: &mut Vec<Match<S>>) {
+fn take<S: Clone>(entries: &Entries<S>, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) {
     let own = entries.own.iter().filter(|entry| !entry.options.no_local || entry.key != wanted.publisher);
     found.extend(own.map(|entry| found_by(entry, false)));
     let shares = entries.shares.iter().flat_map(|shares| shares.iter());
-    found.extend(shares.filter_map(|share| next_of(share, wanted.is_here)).map(|entry| found_by(entry, true)));
+    found
+        .extend(shares.filter_map(|share| next_of(share, wanted.is_here)).map(|entry| found_by(entry, true)));
 }
 
 fn found_by<S: Clone>(entry: &Entry<S>, shared: bool) -> Match<S> {
@@ -305,7 +307,7 @@ mod tests {
 
     fn look(trie: &Trie<bool>, topic: &str, publisher: u32) -> Vec<Match<bool>> {
         let mut found = Vec::new();
-        trie.matches(Wanted { topic, publisher, is_here: |here| *here }, &mut found);
+        trie.matches(&Wanted { topic, publisher, is_here: |here| *here }, &mut found);
         found
     }
 

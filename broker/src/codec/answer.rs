@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(ack(done, Version::V5), ([0x62, 2, 0, 7, 0], 4));
         let refused = Ack { reason: reason::NOT_AUTHORIZED, kind: AckKind::PubAck, packet_id: 7 };
         assert_eq!(ack(refused, Version::V5), ([0x40, 3, 0, 7, 0x87], 5));
-        assert_eq!(ack(refused, Version::V4), ([0x40, 2, 0, 7, 0x87 & 0], 4));
+        assert_eq!(ack(refused, Version::V4), ([0x40, 2, 0, 7, 0], 4));
         assert_eq!(suback(7, &[0, 0x80], Version::V4), [0x90, 4, 0, 7, 0, 0x80]);
         assert_eq!(suback(7, &[0, 0x87], Version::V5), [0x90, 5, 0, 7, 0, 0, 0x87]);
         assert_eq!(unsuback(7, &[0x11], Version::V4), [0xB0, 2, 0, 7]);

@@ -283,17 +283,21 @@ mod tests {
 
     fn outcome(octets: &[u8], place: Place) -> String {
         match read(octets, place) {
-            Ok(found) => found.iter().map(|one| format!("{} {:?} ", one.id, one.value)).collect(),
+            Ok(found) => {
+                let texts: Vec<String> =
+                    found.iter().map(|one| format!("{} {:?}", one.id, one.value)).collect();
+                texts.join(" ")
+            }
             Err(error) => error.to_string(),
         }
     }
 
     #[test]
     fn properties_octet_by_octet() {
-        insta::assert_snapshot!(outcome(&[17, 0, 0, 0, 9, 33, 0, 5], Place::Connect), @"17 Number(9) 33 Number(5) ");
-        insta::assert_snapshot!(outcome(&[38, 0, 1, b'a', 0, 1, b'b', 38, 0, 1, b'a', 0, 0], Place::Publish), @r#"38 Pair("a", "b") 38 Pair("a", "") "#);
-        insta::assert_snapshot!(outcome(&[11, 0x80, 1], Place::Subscribe), @"11 Number(128) ");
-        insta::assert_snapshot!(outcome(&[9, 0, 2, 0, 255, 3, 0, 1, b'x'], Place::Will), @r#"9 Data([0, 255]) 3 Text("x") "#);
+        insta::assert_snapshot!(outcome(&[17, 0, 0, 0, 9, 33, 0, 5], Place::Connect), @"17 Number(9) 33 Number(5)");
+        insta::assert_snapshot!(outcome(&[38, 0, 1, b'a', 0, 1, b'b', 38, 0, 1, b'a', 0, 0], Place::Publish), @r#"38 Pair("a", "b") 38 Pair("a", "")"#);
+        insta::assert_snapshot!(outcome(&[11, 0x80, 1], Place::Subscribe), @"11 Number(128)");
+        insta::assert_snapshot!(outcome(&[9, 0, 2, 0, 255, 3, 0, 1, b'x'], Place::Will), @r#"9 Data([0, 255]) 3 Text("x")"#);
     }
 
     #[test]

@@ -81,11 +81,8 @@ fn read_extras(body: &[u8]) -> Result<(Option<Box<Extras>>, &[u8]), CodecError> 
     let found = properties::read(octets, Place::Publish)?;
     let number = |wanted| found.iter().find(|one| one.id == wanted).map(|one| one.value.number());
     let alias = number(id::TOPIC_ALIAS).map(|alias| u16::try_from(alias).unwrap_or(0));
-    let extras = Extras {
-        alias,
-        expiry_secs: number(id::MESSAGE_EXPIRY),
-        passed_on: properties::passed_on(&found),
-    };
+    let extras =
+        Extras { alias, expiry_secs: number(id::MESSAGE_EXPIRY), passed_on: properties::passed_on(&found) };
     Ok((Some(Box::new(extras)), payload))
 }
 

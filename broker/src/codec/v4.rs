@@ -4,17 +4,12 @@ use bytes::BytesMut;
 use rumqttd::protocol::{self, Protocol, v4::V4};
 
 use super::{
-    CodecError, Connect, NEVER_EXPIRES, Packet, Subscribe, SubscriptionOptions, Version, Will,
-    connect_flags_are_sound, text_is_sound,
+    CodecError, Connect, NEVER_EXPIRES, Packet, Subscribe, SubscriptionOptions, Version, Will, text_is_sound,
 };
 use crate::message::Qos;
 
 /// Reads CONNECT; `flags` are its connect flags.
 pub fn read_connect(octets: &[u8], flags: u8) -> Result<Connect, CodecError> {
-    // Password without username [MQTT-3.1.2-22].
-    if !connect_flags_are_sound(flags) || flags & 0xC0 == 0x40 {
-        return Err(CodecError::ConnectFlags);
-    }
     let protocol::Packet::Connect(connect, _, will, _, login) = delegate(1, octets)? else {
         return Err(CodecError::Body(1));
     };

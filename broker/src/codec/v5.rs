@@ -7,20 +7,14 @@ use rumqttd::protocol::{self, Protocol, RetainForwardRule, v5::V5};
 
 use super::properties::{self, Place, Property, id};
 use super::{
-    ClientLimits, CodecError, Connect, Disconnect, Packet, RetainHandling, Subscribe, SubscriptionOptions,
-    Version, Will, connect_flags_are_sound, text_is_sound, v4,
+    CONNECT_HEAD_BYTES, ClientLimits, CodecError, Connect, Disconnect, Packet, RetainHandling, Subscribe,
+    SubscriptionOptions, Version, Will, text_is_sound, v4,
 };
 use crate::message::Qos;
 
-/// Octets before the properties of CONNECT: name, level, flags, keep-alive.
-const BEFORE_PROPERTIES: usize = 10;
-
 /// Reads CONNECT; `flags` are its connect flags.
 pub fn read_connect(octets: &[u8], body: &[u8], flags: u8) -> Result<Connect, CodecError> {
-    if !connect_flags_are_sound(flags) {
-        return Err(CodecError::ConnectFlags);
-    }
-    let (own, rest) = properties::split(body.get(BEFORE_PROPERTIES..).ok_or(CodecError::Body(1))?)?;
+    let (own, rest) = properties::split(body.get(CONNECT_HEAD_BYTES..).ok_or(CodecError::Body(1))?)?;
     let own = properties::read(own, Place::Connect)?;
     if has(&own, id::AUTH_DATA) && !has(&own, id::AUTH_METHOD) {
         return Err(CodecError::PropertyValue(id::AUTH_DATA));

@@ -5,6 +5,7 @@
 //!              └ 2 4 5   └ 3        └ 2 (deny: after probing the holder)
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,26 +13,31 @@ use std::sync::atomic::Ordering;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tracing::{debug, info};
-use wire::Timestamp;
 
-use super::Peer;
-use crate::admission::{self, Admitted, Refusal};
+use super::{Peer, TOPIC_ALIAS_MAX};
+use crate::admission::{self, Admitted, Refusal, code};
 use crate::broker::{Broker, STANDARD_INSTANCE};
 use crate::client::{Client, CloseReason, Link};
-use crate::codec::{self, Connect};
+use crate::codec::answer::{self, ConnackProperties};
+use crate::codec::{Connect, NEVER_EXPIRES, Version, reason};
 use crate::config::DuplicateClient;
+use crate::dialect::Dialect;
 use crate::instance::Instance;
 use crate::outbox::Outbox;
 use crate::refusals::{Refused, shortened};
-use crate::rows;
+use crate::rows::{self, KeptWill};
 use crate::rules::Profile;
+use crate::store::tables::{RowChange, Table};
 use crate::store::{Epoch, StoreFailed};
-use crate::sync::{locked, write_locked};
+use crate::sync::locked;
 
 /// Largest CONNECT, in octets.
 pub const CONNECT_BYTES_MAX: usize = 16 * 1024;
 /// How long CONNECT may take to arrive, in seconds.
 pub const CONNECT_SECS_MAX: u64 = 10;
+
+/// Of an authentication method, in logs and answers.
+const AUTH_METHOD_CHARS_SHOWN: usize = 40;
 
 /// Where a connection comes from and how it writes.
 #[derive(Clone, Debug)]
@@ -76,24 +82,65 @@ pub async fn handshake(
     let (instance, admitted) = admit(broker, connect, &origin).map_err(refused)?;
     let newcomer = Newcomer { connect, admitted: &admitted, origin: &origin };
     let claim = claim(broker, &instance, newcomer).await.map_err(refused)?;
-    let (session_present, epoch) = prepare(broker, &instance, connect, &admitted, &claim);
+    let kept_will = kept_will(connect, &admitted);
+    let (session_present, epoch) = prepare(broker, &instance, connect, kept_will.as_ref(), &claim);
+    let welcome = welcome(broker, connect, &admitted);
     let mut peer = Peer {
         broker: broker.clone(),
         instance,
         client: claim.client,
         link_id: claim.link_id,
-        clean: connect.clean_session,
+        version: connect.version,
+        clean: !connect.is_persistent(),
         permissions: Arc::new(admitted.permissions),
         wake: claim.wake,
         will: None,
         retained_due: Vec::new(),
         approved: None,
+        aliases: BTreeMap::new(),
     };
     // Should the store fail, the client ID stays claimed: the broker stops anyway.
     broker.store.durable(epoch).await.map_err(HandshakeError::Store)?;
-    peer.will.clone_from(&connect.will);
-    peer.open(session_present, &origin);
+    peer.will = kept_will;
+    peer.open(session_present, &origin, &welcome);
     Ok(peer)
+}
+
+fn kept_will(connect: &Connect, admitted: &Admitted) -> Option<KeptWill> {
+    let will = connect.will.clone()?;
+    let access_key = admitted.access_key.clone();
+    Some(KeptWill { will, access_key, clean: !connect.is_persistent(), due: None })
+}
+
+/// What CONNACK of MQTT 5 says: where the broker differs from what the client asked or may assume.
+fn welcome(broker: &Broker, connect: &Connect, admitted: &Admitted) -> ConnackProperties {
+    let config = &broker.config;
+    let granted = granted_expiry_secs(broker, connect);
+    let wanted = u32::from(connect.keep_alive);
+    let keep_alive_max = config.keep_alive_secs_max();
+    let too_long = keep_alive_max > 0 && (wanted == 0 || wanted > u32::from(keep_alive_max));
+    ConnackProperties {
+        session_expiry_secs: Some(granted).filter(|granted| *granted != connect.session_expiry_secs),
+        receive_max: u16::try_from(config.session_limits().receiving_max).ok(),
+        packet_bytes_max: u32::try_from(config.packet_bytes_max()).ok(),
+        assigned_client_id: connect.client_id.is_empty().then(|| admitted.client_id.clone()),
+        topic_alias_max: Some(TOPIC_ALIAS_MAX),
+        keep_alive: too_long.then_some(keep_alive_max),
+        reason_string: None,
+    }
+}
+
+/// No session outlives its connection for longer than the broker keeps one that nobody uses.
+fn granted_expiry_secs(broker: &Broker, connect: &Connect) -> u32 {
+    let longest = u32::try_from(broker.config.session_age().as_secs()).unwrap_or(NEVER_EXPIRES);
+    connect.session_expiry_secs.min(longest)
+}
+
+fn code_of(refusal: &Refusal, version: Version) -> u8 {
+    match version {
+        Version::V4 => refusal.code(),
+        Version::V5 => refusal.code_v5(),
+    }
 }
 
 fn connection_refused(
@@ -105,7 +152,7 @@ fn connection_refused(
     let reason = refusal.reason();
     broker.metrics.connection_refused(reason);
     if broker.logs_refusal(Refused::Connect, reason) {
-        let (id, code) = (shortened(&connect.client_id), refusal.code());
+        let (id, code) = (shortened(&connect.client_id), code_of(&refusal, connect.version));
         info!(client.id = id, peer = %origin.peer, code, reason, %refusal, "connection refused");
     }
     HandshakeError::Refused(refusal)
@@ -125,6 +172,9 @@ fn admit(broker: &Broker, connect: &Connect, origin: &Origin) -> Result<(Arc<Ins
             (instance, admitted)
         }
     };
+    if let Some(method) = &connect.auth_method {
+        return Err(Refusal::AuthMethod(method.chars().take(AUTH_METHOD_CHARS_SHOWN).collect()));
+    }
     let instance = instance.ok_or_else(|| Refusal::Credential("no such instance".to_owned()))?;
     let max = broker.config.limits.connections_max;
     if instance.connections.load(Ordering::Relaxed) >= max {
@@ -155,7 +205,7 @@ fn check_with_lockout(
 }
 
 /// Makes the client ID ours: at once when nobody has it, otherwise as `--duplicate-client` says.
-async fn claim(broker: &Broker, instance: &Instance, newcomer: Newcomer<'_>) -> Result<Claim, Refusal> {
+async fn claim(broker: &Broker, instance: &Arc<Instance>, newcomer: Newcomer<'_>) -> Result<Claim, Refusal> {
     let now = broker.clock.now();
     let deadline = now.plus(broker.config.duplicate_probe());
     loop {
@@ -164,6 +214,7 @@ async fn claim(broker: &Broker, instance: &Instance, newcomer: Newcomer<'_>) -> 
         let freed = client.freed.notified();
         tokio::pin!(freed);
         freed.as_mut().enable();
+        broker.end_if_expired(instance, &client, broker.clock.now());
         if let Some(claim) = try_claim(broker, instance, &client, newcomer) {
             return Ok(claim);
         }
@@ -192,19 +243,19 @@ fn try_claim(
     state.link = Some(Link {
         id: link_id,
         open: false,
-        out: Outbox::default(),
+        out: Outbox::new(Dialect::new(connect.version, connect.limits)),
         due: std::collections::VecDeque::new(),
         socket: None,
         blocked: false,
         wake: wake.clone(),
         closing: None,
         probe: false,
-        clean: connect.clean_session,
+        clean: !connect.is_persistent(),
         permissions: Arc::new(admitted.permissions.clone()),
         peer: origin.peer,
         since: broker.clock.now(),
         access_key: admitted.access_key.clone(),
-        keep_alive_ms: i64::from(connect.keep_alive) * 1000,
+        keep_alive_ms: i64::from(keep_alive_secs(broker, connect)) * 1000,
     });
     instance.connections.fetch_add(1, Ordering::Relaxed);
     Some(Claim { client: client.clone(), link_id, wake })
@@ -223,13 +274,22 @@ fn disturb_holder(broker: &Broker, client: &Client) {
     }
 }
 
+/// MQTT 5 clients are told when it is not theirs; those of 3.1.1 cannot be told.
+fn keep_alive_secs(broker: &Broker, connect: &Connect) -> u16 {
+    match (connect.version, broker.config.keep_alive_secs_max(), connect.keep_alive) {
+        (Version::V4, _, wanted) | (Version::V5, 0, wanted) => wanted,
+        (Version::V5, max, 0) => max,
+        (Version::V5, max, wanted) => wanted.min(max),
+    }
+}
+
 /// Brings session, mailbox and will into the state that CONNACK promises; whether there was a session, and the batch
 /// that must be durable first.
 fn prepare(
     broker: &Broker,
     instance: &Instance,
     connect: &Connect,
-    admitted: &Admitted,
+    will: Option<&KeptWill>,
     claim: &Claim,
 ) -> (bool, Epoch) {
     let client = &claim.client;
@@ -237,72 +297,61 @@ fn prepare(
     let mut rows = Vec::new();
     let mut epoch = Epoch::PAST;
     let mut state = locked(&client.state);
-    if connect.clean_session && had_session {
-        let filters: Vec<String> = state.session.subscriptions.keys().cloned().collect();
-        rows.extend(filters.iter().map(|filter| rows::delete_subscription(client.key, filter)));
-        broker.unsubscribe_all(instance, client, &filters);
-        for stored in state.session.forget() {
-            broker.store.done(client.key, stored);
-        }
+    let waiting_will = state.pending_will.take();
+    if connect.clean_start && had_session {
+        (rows, epoch) = broker.end_session(instance, client, &mut state);
+    } else if had_session && !connect.is_persistent() {
+        // It goes on, and ends with this connection: nothing of it is to be found after a crash.
+        let filters = state.session.subscriptions.keys();
+        rows.extend(filters.map(|filter| rows::delete_subscription(client.key, filter)));
         epoch = broker.store.submit_forget(client.key);
     }
-    client.set_persistent(!connect.clean_session);
+    client.set_persistent(connect.is_persistent());
+    let expiry_secs = granted_expiry_secs(broker, connect);
+    let row_changes =
+        !state.has_row || had_session != connect.is_persistent() || state.expiry_secs != expiry_secs;
+    state.expiry_secs = expiry_secs;
     // Standard profile: a clean client has no mailbox and leaves nothing behind.
-    let needs_row =
-        !connect.clean_session || broker.config.profile == Profile::Strict || connect.will.is_some();
-    let row_changes = !state.has_row || had_session == connect.clean_session;
+    let needs_row = connect.is_persistent() || broker.config.profile == Profile::Strict || will.is_some();
     if needs_row && row_changes {
         state.has_row = true;
-        rows.push(broker.client_row(instance, client, broker.clock.now()).put(client.key));
-    } else if !needs_row && state.has_row && connect.clean_session && state.session.stored_count() == 0 {
+        rows.push(broker.client_row(instance, client, &state, broker.clock.now()).put(client.key));
+    } else if !needs_row && state.has_row && state.session.stored_count() == 0 {
         state.has_row = false;
-        rows.push(crate::store::tables::RowChange::delete(
-            crate::store::tables::Table::Clients,
-            client.key.to_be_bytes().to_vec(),
-        ));
+        rows.push(RowChange::delete(Table::Clients, client.key.to_be_bytes().to_vec()));
     }
-    if let Some(will) = &connect.will {
-        rows.push(rows::put_will(client.key, will, &admitted.access_key, connect.clean_session));
+    match will {
+        Some(will) => rows.push(rows::put_will(client.key, will)),
+        None if waiting_will.is_some() => rows.push(rows::delete_will(client.key)),
+        None => {}
     }
     drop(state);
+    // A clean start ends the session the will belongs to; otherwise the client is back in time.
+    if let Some(will) = waiting_will.filter(|_| connect.clean_start) {
+        broker.fire_will(instance, client, &will);
+    }
     if !rows.is_empty() {
         epoch = broker.store.submit_rows(rows, None);
     }
-    (had_session && !connect.clean_session, epoch)
+    (had_session && !connect.clean_start, epoch)
 }
 
 impl Peer {
     /// CONNACK, then what was under way, then what waits.
-    fn open(&self, session_present: bool, origin: &Origin) {
+    fn open(&self, session_present: bool, origin: &Origin, welcome: &ConnackProperties) {
         self.client.heard(self.broker.clock.now());
         self.with_link(|session, link| {
             link.open = true;
+            self.client.set_open(true);
             link.socket.clone_from(&origin.socket);
-            link.out.put(&codec::connack(session_present, admission::code::ACCEPTED));
+            match self.version {
+                Version::V4 => link.out.put(&answer::connack_v4(session_present, code::ACCEPTED)),
+                Version::V5 => link.out.put(&answer::connack_v5(session_present, reason::SUCCESS, welcome)),
+            }
             session.resume(&mut link.out);
             self.broker.pump(&self.client, session, link);
         });
         self.broker.metrics.connection_opened();
         debug!(client.id = %self.client.id, peer = %origin.peer, session_present, clean = self.clean, "connected");
-    }
-}
-
-impl Broker {
-    /// Removes subscriptions of a client from the trie.
-    pub fn unsubscribe_all(&self, instance: &Instance, client: &Client, filters: &[String]) {
-        let mut subscriptions = write_locked(&instance.subscriptions);
-        for filter in filters {
-            subscriptions.remove(filter, client.key);
-        }
-    }
-
-    /// A client as its row says.
-    pub fn client_row(&self, instance: &Instance, client: &Client, seen: Timestamp) -> rows::ClientRow {
-        rows::ClientRow {
-            instance: instance.id.clone(),
-            id: client.id.to_string(),
-            persistent: client.is_persistent(),
-            seen,
-        }
     }
 }

@@ -39,8 +39,9 @@ pub(super) struct RetainedDue {
 
 impl Peer {
     pub(super) fn on_subscribe(&mut self, subscribe: Subscribe, acks: &mut Acks) -> Result<(), CloseReason> {
-        let shared_no_local =
-            |(filter, options): &(String, SubscriptionOptions)| options.no_local && filter.starts_with("$share/");
+        let shared_no_local = |(filter, options): &(String, SubscriptionOptions)| {
+            options.no_local && filter.starts_with("$share/")
+        };
         if subscribe.filters.iter().any(shared_no_local) {
             // [MQTT-3.8.3-4]
             return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));

@@ -17,7 +17,8 @@ use super::handshake::{CONNECT_BYTES_MAX, CONNECT_SECS_MAX, HandshakeError, Orig
 use crate::admission::code;
 use crate::broker::Broker;
 use crate::client::CloseReason;
-use crate::codec::{self, CONNACK_V5_UNSUPPORTED, CodecError, Connect, Packet};
+use crate::codec::answer::{self, CONNACK_V5_UNSUPPORTED, ConnackProperties};
+use crate::codec::{self, CodecError, Connect, Packet, Version};
 use crate::refusals::Refused;
 
 /// Octets read at once, into a buffer that all connections of a thread share.
@@ -55,6 +56,7 @@ pub async fn serve(broker: Arc<Broker>, socket: TcpStream, stop: CancellationTok
     broker.end_handshake(address.ip());
     if let Some((mut peer, rest)) = begun {
         let reason = run(&mut peer, &socket, rest, &stop).await;
+        peer.say_goodbye(reason);
         peer.end(reason);
     }
 }
@@ -97,7 +99,7 @@ pub fn parse_connect(octets: &mut BytesMut) -> Result<Option<Connect>, ConnectFa
     let Some(frame) = codec::frame(octets, CONNECT_BYTES_MAX).map_err(plain)? else { return Ok(None) };
     let level = codec::connect_level(&frame, octets);
     let packet = octets.split_to(frame.total_bytes);
-    match codec::read(&frame, &packet) {
+    match codec::read(&frame, &packet, Version::V4) {
         Ok(Packet::Connect(connect)) => Ok(Some(*connect)),
         Ok(_) => Err(plain(CodecError::Type(frame.first >> 4))),
         Err(error) => Err(ConnectFailure::Codec(error, level)),
@@ -105,11 +107,20 @@ pub fn parse_connect(octets: &mut BytesMut) -> Result<Option<Connect>, ConnectFa
 }
 
 /// What to answer to a first packet that is no CONNECT we take; nothing when the standard says to close.
-pub fn answer_to(failure: &ConnectFailure) -> &'static [u8] {
+pub fn answer_to(failure: &ConnectFailure) -> Vec<u8> {
     match failure {
-        ConnectFailure::Codec(CodecError::ProtocolLevel(5), _) => &CONNACK_V5_UNSUPPORTED,
-        ConnectFailure::Codec(CodecError::ProtocolLevel(_), _) => &[0x20, 2, 0, code::PROTOCOL_LEVEL],
-        ConnectFailure::Codec(_, _) | ConnectFailure::Socket => &[],
+        ConnectFailure::Codec(CodecError::ProtocolLevel(level), _) if *level > 5 => {
+            CONNACK_V5_UNSUPPORTED.to_vec()
+        }
+        ConnectFailure::Codec(CodecError::ProtocolLevel(_), _) => {
+            answer::connack_v4(false, code::PROTOCOL_LEVEL).to_vec()
+        }
+        ConnectFailure::Codec(error, Some(5)) => {
+            let reason_string = Some(error.to_string());
+            let properties = ConnackProperties { reason_string, ..ConnackProperties::default() };
+            answer::connack_v5(false, error.reason(), &properties).to_vec()
+        }
+        ConnectFailure::Codec(_, _) | ConnectFailure::Socket => Vec::new(),
     }
 }
 
@@ -134,7 +145,7 @@ pub fn count_failure(broker: &Broker, failure: &ConnectFailure) {
 
 async fn refuse(broker: &Broker, socket: &TcpStream, failure: ConnectFailure) -> Option<(Peer, BytesMut)> {
     count_failure(broker, &failure);
-    write_all(socket, answer_to(&failure)).await;
+    write_all(socket, &answer_to(&failure)).await;
     None
 }
 
@@ -153,7 +164,7 @@ async fn begin(
     match outcome {
         Ok(peer) => Some((peer, rest)),
         Err(HandshakeError::Refused(refusal)) => {
-            write_all(socket, &codec::connack(false, refusal.code())).await;
+            write_all(socket, &refusal.connack(connect.version)).await;
             None
         }
         Err(HandshakeError::Store(_)) => None,

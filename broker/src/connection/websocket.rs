@@ -20,7 +20,6 @@ use super::handshake::{CONNECT_SECS_MAX, HandshakeError, Origin, handshake};
 use super::tcp::{ConnectFailure, FirstPacket, answer_to, count_failure, parse_connect};
 use crate::broker::Broker;
 use crate::client::CloseReason;
-use crate::codec;
 
 /// The path and the sub-protocol.
 const PATH: &str = "/mqtt";
@@ -53,6 +52,8 @@ pub async fn serve(broker: Arc<Broker>, stream: TcpStream, stop: CancellationTok
     broker.end_handshake(address.ip());
     if let Some((mut peer, rest)) = begun {
         let reason = run(&mut peer, &mut socket, rest, &stop).await;
+        peer.say_goodbye(reason);
+        let _ = flush(&peer, &mut socket).await;
         peer.end(reason);
     }
     let _ = timeout(Duration::from_secs(1), socket.close(None)).await;
@@ -116,11 +117,11 @@ async fn begin(
     let answer = match first {
         Err(failure) => {
             count_failure(broker, &failure);
-            answer_to(&failure).to_vec()
+            answer_to(&failure)
         }
         Ok((connect, rest)) => match handshake(broker, &connect, origin).await {
             Ok(peer) => return Some((peer, rest)),
-            Err(HandshakeError::Refused(refusal)) => codec::connack(false, refusal.code()).to_vec(),
+            Err(HandshakeError::Refused(refusal)) => refusal.connack(connect.version),
             Err(HandshakeError::Store(_)) => Vec::new(),
         },
     };

@@ -19,7 +19,12 @@ fn stored(seq: u64) -> Arc<Stored> {
 }
 
 fn mailbox(seq: u64) -> Outgoing {
-    Outgoing { body: Body::Mailbox(stored(seq)), qos: Qos::AtLeastOnce, retain: false, ids: SubscriptionIds::none() }
+    Outgoing {
+        body: Body::Mailbox(stored(seq)),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        ids: SubscriptionIds::none(),
+    }
 }
 
 fn live(number: u64, qos: Qos) -> Outgoing {

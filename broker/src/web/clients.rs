@@ -60,7 +60,9 @@ fn view(client: &Client) -> ClientView {
         connected_since: link.map(|link| link.since.as_millis()),
         seen: state.seen.as_millis(),
         persistent: client.is_persistent(),
-        subscriptions: subscriptions.map(|(filter, options)| (filter.clone(), options.qos.number())).collect(),
+        subscriptions: subscriptions
+            .map(|(filter, options)| (filter.clone(), options.qos.number()))
+            .collect(),
         stored: state.session.stored_count(),
         inflight: state.session.inflight_count(),
     }

@@ -12,12 +12,12 @@ use service_kit::problem::Problem;
 use service_kit::random;
 use utoipa::ToSchema;
 
-use crate::trie::NOBODY;
 use super::App;
 use super::extract::Body;
 use crate::message::{Message, Qos};
 use crate::route::{Deliveries, Sender};
 use crate::rules::{Permissions, Profile, check_standard_topic};
+use crate::trie::NOBODY;
 
 /// A message to send.
 #[derive(Deserialize, ToSchema)]

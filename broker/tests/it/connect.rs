@@ -54,9 +54,9 @@ async fn other_protocol_levels_are_answered_in_their_own_version() {
     let mut third = Octets::open(broker.mqtt).await;
     third.exchange(&level(3), &[0x20, 2, 0, 1]).await;
     third.expect_closed().await;
-    let mut fifth = Octets::open(broker.mqtt).await;
-    fifth.exchange(&level(5), &[0x20, 3, 0, 0x84, 0]).await;
-    fifth.expect_closed().await;
+    let mut sixth = Octets::open(broker.mqtt).await;
+    sixth.exchange(&level(6), &[0x20, 3, 0, 0x84, 0]).await;
+    sixth.expect_closed().await;
 }
 
 #[tokio::test]
