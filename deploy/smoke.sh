@@ -63,7 +63,7 @@ refuses_wrong_price() {
   answer=$(curl -sS --max-time 10 -X POST -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
     -d '{"price_minor": -1}' -w '\n%{http_code} %{content_type}' \
     "$prices/api/v1/stores/$store/products/$product/changes" 2>&1)
-  is "status" "${answer##*$'\n'}" "422 application/problem+json" || return
+  [[ ${answer##*$'\n'} == "422 application/problem+json" ]] || { echo "$answer"; return 1; }
   json '"%s: %s" % (v["type"], v["detail"])' <<<"${answer%$'\n'*}"
 }
 price_is() { is "price is" "$(price)" "$1"; }

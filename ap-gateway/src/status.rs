@@ -156,8 +156,8 @@ impl TagView {
         });
         TagView {
             tag: id.to_string(),
-            shown_version: shown.version,
-            shown_face: shown.face.map(|face| face.to_string()),
+            shown_version: shown.map_or(0, |shown| shown.version),
+            shown_face: shown.and_then(|shown| shown.face).map(|face| face.to_string()),
             queued,
             seen: health.map(|health| health.seen),
             battery_mv: health.map(|health| health.battery_mv),

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use wire::Timestamp;
 use wire::face::FaceHash;
 use wire::radio::payload::Drawn;
-use wire::tag::{TagId, TagReport, TagVersions, TaskFailure};
+use wire::tag::{Screen, TagId, TagReport, TagVersions, TaskFailure};
 
 /// A face the tag is to show.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Task {
 }
 
 /// What a tag says it shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// The version; 0 when none.
     pub version: u64,
@@ -80,7 +80,8 @@ pub enum Confirmed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskQueue {
     tag: TagId,
-    shown: Shown,
+    /// Nothing before it was heard.
+    shown: Option<Shown>,
     newest: u64,
     wanted: Option<Task>,
     leaving: Option<Task>,
@@ -90,7 +91,7 @@ pub struct TaskQueue {
 impl TaskQueue {
     /// Of a tag that is new here.
     pub fn new(tag: TagId) -> Self {
-        TaskQueue { tag, shown: Shown::default(), newest: 0, wanted: None, leaving: None, failed: None }
+        TaskQueue { tag, shown: None, newest: 0, wanted: None, leaving: None, failed: None }
     }
 
     /// The task that lies ready.
@@ -98,9 +99,9 @@ impl TaskQueue {
         self.wanted.as_ref()
     }
 
-    /// What the tag said last.
-    pub fn shown(&self) -> &Shown {
-        &self.shown
+    /// What the tag said last; nothing before it was heard.
+    pub fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
     }
 
     /// The tasks that have not ended.
@@ -111,7 +112,12 @@ impl TaskQueue {
     /// For the hello.
     pub fn versions(&self) -> TagVersions {
         let queued = self.wanted.as_ref().map_or(0, |task| task.version);
-        TagVersions { tag: self.tag, shown: self.shown.version, face: self.shown.face, queued }
+        let screen = match &self.shown {
+            None => Screen::Unheard,
+            Some(Shown { face: None, .. }) => Screen::Blank,
+            Some(Shown { version, face: Some(face), .. }) => Screen::Shows { version: *version, face: *face },
+        };
+        TagVersions { tag: self.tag, screen, queued }
     }
 
     /// Whether the task would be stored rather than only answered.
@@ -142,8 +148,10 @@ impl TaskQueue {
         if self.leaving.as_ref().is_some_and(is_same) {
             return vec![];
         }
-        if (self.shown.version, self.shown.face) == (task.version, Some(task.face)) {
-            return vec![self.displayed(task, &self.shown)];
+        if let Some(shown) = &self.shown
+            && (shown.version, shown.face) == (task.version, Some(task.face))
+        {
+            return vec![self.displayed(task, shown)];
         }
         match &self.failed {
             Some(failed) if is_same(&failed.task) => vec![self.failure(task, failed.reason)],
@@ -194,9 +202,11 @@ impl TaskQueue {
                 self.wanted = Some(task);
             }
         }
-        let is_news = shown.face != self.shown.face || shown.version > self.shown.version;
+        // A tag that is blank when it is heard first may have lost a picture that the service believes in.
+        let is_news =
+            self.shown.is_none_or(|known| shown.face != known.face || shown.version > known.version);
         if is_news {
-            self.shown = shown;
+            self.shown = Some(shown);
         }
         CheckedIn {
             is_change: is_news || !reports.is_empty(),
@@ -231,7 +241,7 @@ impl TaskQueue {
         if let Some(reason) = failure_of(drawn) {
             reports.push(self.fail(ended, reason));
         } else {
-            self.shown = said;
+            self.shown = Some(said);
             reports.push(self.displayed(&ended, &said));
         }
         Confirmed::Ended(reports)
@@ -239,7 +249,7 @@ impl TaskQueue {
 
     fn has_said(&self, drawn: Drawn, said: &Shown) -> bool {
         match failure_of(drawn) {
-            None => (self.shown.version, self.shown.face) == (said.version, said.face),
+            None => self.shown.is_some_and(|known| (known.version, known.face) == (said.version, said.face)),
             Some(reason) => self.failed.as_ref().is_some_and(|failed| {
                 (failed.task.version, Some(failed.task.face), failed.reason)
                     == (said.version, said.face, reason)

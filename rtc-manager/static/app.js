@@ -70,8 +70,8 @@ if (box) {
   const news = new EventSource("/api/v1/events");
   for (const kind of box.dataset.on.split(" ")) news.addEventListener(kind, (event) => { if (concerns(event)) soon(); });
   news.addEventListener("missed", soon);
-  news.onopen = () => { pulse.classList.add("on"); soon(); };
-  news.onerror = () => pulse.classList.remove("on");
+  news.onopen = () => { pulse.classList.add("on"); pulse.textContent = "live"; soon(); };
+  news.onerror = () => { pulse.classList.remove("on"); pulse.textContent = "connecting"; };
 }
 readClock();
 tick();

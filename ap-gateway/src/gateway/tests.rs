@@ -2,7 +2,7 @@ use bytes::Bytes;
 use wire::face::{Face, FacePart};
 use wire::radio::frame::{self, ANY_ACCESS_POINT, Header};
 use wire::radio::payload::{ApMessage, Drawn, TagMessage, Wake};
-use wire::tag::{ApReports, ApStatus, RadioKey, RosterEntry, ServiceMessage};
+use wire::tag::{ApReports, ApStatus, RadioKey, RosterEntry, Screen, ServiceMessage};
 
 use super::*;
 use crate::effect::{Heard, Origin, Upward};
@@ -110,7 +110,13 @@ fn line(effect: &Effect) -> String {
         }
         Effect::Publish(Upward::Reports(ApReports::FaceNeed { .. })) => "  publish face.need".to_owned(),
         Effect::Publish(Upward::Status(ApStatus::Hello { roster_rev, part, parts, versions, .. })) => {
-            let tags = versions.iter().map(|v| format!(" {}:{}/{}", v.tag.address(), v.shown, v.queued));
+            let screen = |screen: &Screen| match screen {
+                Screen::Unheard => "unheard".to_owned(),
+                Screen::Blank => "blank".to_owned(),
+                Screen::Shows { version, .. } => version.to_string(),
+            };
+            let tags =
+                versions.iter().map(|v| format!(" {}:{}/{}", v.tag.address(), screen(&v.screen), v.queued));
             format!("  publish hello roster {roster_rev} part {part}/{parts}{}", tags.collect::<String>())
         }
         Effect::Publish(Upward::Status(ApStatus::Status { tasks_queued, reports_waiting, tags, .. })) => {
@@ -376,7 +382,7 @@ fn a_tag_fed_by_another_makes_a_hello() {
     world.say(1, &check_in(0, None));
     assert_eq!(lines(&world.wait(20)), "");
     let later = lines(&world.wait(40));
-    assert!(later.contains("publish hello roster 1 part 0/1 1:0/0"), "{later}");
+    assert!(later.contains("publish hello roster 1 part 0/1 1:blank/0"), "{later}");
 }
 
 #[test]
@@ -409,7 +415,7 @@ fn a_crash_loses_no_accepted_task_and_repeats_its_reports() {
     world.parts(1);
     world.crash();
     insta::assert_snapshot!(lines(&world.give(Input::Connected)), @r"
-      publish hello roster 1 part 0/1 1:0/7
+      publish hello roster 1 part 0/1 1:unheard/7
       publish reports from 1: accepted t1-7
     ");
     assert!(lines(&world.say(1, &check_in(0, None))).contains("offer 7"));

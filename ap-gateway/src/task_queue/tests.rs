@@ -160,19 +160,34 @@ fn the_same_picture_under_an_older_number_counts() {
     let checked_in = queue.check_in(shown(4));
     assert_eq!(checked_in.reports.iter().map(told).collect::<Vec<_>>(), ["displayed 5"]);
     assert!(!checked_in.is_surprise);
-    assert_eq!(queue.versions().shown, 5);
+    assert_eq!(queue.versions().screen, Screen::Shows { version: 5, face: face(4) });
     assert_eq!(queue.check_in(shown(4)), CheckedIn::default());
 }
 
 #[test]
 fn only_what_no_task_explains_is_a_surprise() {
     let mut queue = TaskQueue::new(TAG);
-    assert!(!queue.check_in(shown(0)).is_surprise, "a new tag shows nothing");
+    assert!(queue.check_in(shown(0)).is_surprise, "it may have lost what another access point gave it");
+    assert!(!queue.check_in(shown(0)).is_surprise);
     queue.add(task(2));
     assert!(!queue.check_in(shown(2)).is_surprise);
     assert!(queue.check_in(shown(0)).is_surprise, "it lost its picture");
     assert!(queue.check_in(shown(7)).is_surprise, "somebody else fed it");
     assert!(!queue.check_in(shown(7)).is_surprise);
+}
+
+#[test]
+fn a_blank_screen_is_told_from_a_tag_that_was_not_heard() {
+    let mut queue = TaskQueue::new(TAG);
+    assert_eq!(queue.versions().screen, Screen::Unheard);
+    queue.add(task(3));
+    assert_eq!(queue.versions(), TagVersions { tag: TAG, screen: Screen::Unheard, queued: 3 });
+    queue.check_in(shown(0));
+    assert_eq!(queue.versions(), TagVersions { tag: TAG, screen: Screen::Blank, queued: 3 });
+    queue.confirm(Drawn::Shown, shown(3));
+    assert_eq!(queue.versions().screen, Screen::Shows { version: 3, face: face(3) });
+    assert!(queue.check_in(shown(0)).is_surprise, "it lost its picture");
+    assert_eq!(queue.versions(), TagVersions { tag: TAG, screen: Screen::Blank, queued: 0 });
 }
 
 #[derive(Clone, Debug)]

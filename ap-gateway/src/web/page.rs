@@ -99,7 +99,11 @@ impl TagRow {
         };
         let is_late = tag.seen.is_some_and(|seen| now.since(seen) > late);
         TagRow {
-            shown: if tag.shown_version == 0 { "–".to_owned() } else { tag.shown_version.to_string() },
+            shown: match (tag.shown_version, tag.seen) {
+                (0, None) => "–".to_owned(),
+                (0, Some(_)) => "blank".to_owned(),
+                (version, _) => version.to_string(),
+            },
             shown_face: tag.shown_face.map(|face| face.chars().take(8).collect()).unwrap_or_default(),
             queued,
             queued_class,

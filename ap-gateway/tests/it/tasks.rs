@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use wire::radio::payload::{ApMessage, Encoding};
-use wire::tag::{ApReports, ApStatus, ServiceMessage, TagId};
+use wire::tag::{ApReports, ApStatus, Screen, ServiceMessage, TagId};
 
 use crate::harness::{TestApp, all_different, epoch, face};
 
@@ -22,7 +22,7 @@ async fn a_task_that_was_acknowledged_survives_a_kill_and_its_report_is_repeated
     let again = app.connect().await;
     assert_eq!(epoch(&again), epoch(&hello));
     let ApStatus::Hello { roster_rev, versions, .. } = &again[0] else { panic!() };
-    assert_eq!((*roster_rev, versions[0].queued, versions[0].shown), (1, 7, 0));
+    assert_eq!((*roster_rev, versions[0].queued, versions[0].screen), (1, 7, Screen::Unheard));
     assert_eq!(app.reports(1).await, ["1 accepted t1-7"]);
     let mut tag = app.tag(1).await;
     assert!(
@@ -49,7 +49,8 @@ async fn a_confirmation_that_was_acknowledged_survives_a_kill() {
     let mut app = app.kill_and_restart().await;
     let hello = app.connect().await;
     let ApStatus::Hello { versions, .. } = &hello[0] else { panic!() };
-    assert_eq!((versions[0].shown, versions[0].face, versions[0].queued), (7, Some(hash), 0));
+    let screen = Screen::Shows { version: 7, face: hash };
+    assert_eq!((versions[0].screen, versions[0].queued), (screen, 0));
     assert_eq!(app.reports(2).await, ["1 accepted t1-7", "2 displayed t1-7 at 2990 mV"]);
 
     let mut again = app.tag(1).await;

@@ -272,16 +272,40 @@ pub enum ApReports {
     },
 }
 
+/// What a tag said last about its screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Screen {
+    /// Its access point has not heard it yet, and knows nothing.
+    Unheard,
+    /// It shows nothing: it is new, or it lost its picture. A face it should show has to be sent under a new version.
+    Blank,
+    /// It shows this.
+    Shows {
+        /// Of which version.
+        version: u64,
+        /// Which face.
+        face: FaceHash,
+    },
+}
+
+impl Screen {
+    /// The version it shows; 0 when none or unknown.
+    pub fn version(self) -> u64 {
+        match self {
+            Screen::Unheard | Screen::Blank => 0,
+            Screen::Shows { version, .. } => version,
+        }
+    }
+}
+
 /// What a tag shows and what lies ready for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagVersions {
     /// Which tag.
     pub tag: TagId,
-    /// The version it confirmed last; 0 when none.
-    pub shown: u64,
-    /// The face it confirmed last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub face: Option<FaceHash>,
+    /// What it said last about its screen.
+    pub screen: Screen,
     /// The version that lies ready; 0 when none.
     pub queued: u64,
 }
@@ -312,7 +336,8 @@ pub enum ApStatus {
         epoch: u64,
         /// Its clock.
         clock: Timestamp,
-        /// The revision of the roster it has; 0 when none.
+        /// The revision of the roster it has; 0 when none. The service goes on above it, also when it knows of none so
+        /// high because it was restored from a backup.
         roster_rev: u64,
         /// Which part, from 0.
         part: u16,
@@ -361,15 +386,30 @@ mod tests {
     }
 
     #[test]
+    fn a_blank_screen_and_an_unheard_tag_are_told_apart() {
+        let tag = TagId::from_address(1);
+        let told = |screen: Screen| {
+            let text = serde_json::to_string(&TagVersions { tag, screen, queued: 0 }).unwrap();
+            assert_eq!(serde_json::from_str::<TagVersions>(&text).unwrap().screen, screen);
+            text
+        };
+        insta::assert_snapshot!(told(Screen::Unheard), @r#"{"tag":"0000000000000001","screen":{"state":"unheard"},"queued":0}"#);
+        insta::assert_snapshot!(told(Screen::Blank), @r#"{"tag":"0000000000000001","screen":{"state":"blank"},"queued":0}"#);
+        let shows = told(Screen::Shows { version: 7, face: FaceHash::of(b"") });
+        assert!(shows.contains(r#"{"state":"shows","version":7,"face":""#), "{shows}");
+    }
+
+    #[test]
     fn the_fullest_messages_fit_the_payload_limit() {
         let tag = TagId::from_address(u64::MAX);
         let task = "0".repeat(36);
         let face = FaceHash::of(b"");
         let at = Timestamp::from_millis(9_999_999_999_999);
-        let versions = vec![
-            TagVersions { tag, shown: u64::MAX, face: Some(face), queued: u64::MAX };
-            TAGS_PER_MESSAGE_MAX
-        ];
+        let versions =
+            vec![
+                TagVersions { tag, screen: Screen::Shows { version: u64::MAX, face }, queued: u64::MAX };
+                TAGS_PER_MESSAGE_MAX
+            ];
         let hello =
             ApStatus::Hello { epoch: u64::MAX, clock: at, roster_rev: u64::MAX, part: 9, parts: 9, versions };
         let reports = vec![

@@ -127,7 +127,7 @@ shop_name!(TillId, "Where a price is charged. `till-1`.");
 /// One step of the feed: from this entry on, this product costs this much.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TillEntry {
-    /// Position in the store's feed, from 1, without gaps.
+    /// Position in the store's feed, from 1, growing. Positions of entries that were left out are missing.
     pub seq: u64,
     /// Which product.
     pub product: ProductId,

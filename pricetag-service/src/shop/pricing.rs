@@ -228,7 +228,9 @@ impl Turn<'_> {
     fn shows_what_it_should(&self, tag: TagId) -> bool {
         let Some(entry) = self.shop.tags.get(&tag) else { return true };
         let shows = entry.row.shows.as_ref().map(|confirmed| confirmed.shown.face);
-        entry.task.is_none() && shows == entry.row.should.as_ref().map(|should| should.face)
+        entry.task.is_none()
+            && entry.row.blank.is_none()
+            && shows == entry.row.should.as_ref().map(|should| should.face)
     }
 
     /// Tags that keep the product's price from moving on and that only a person can help.

@@ -100,6 +100,8 @@ pub struct TagRow {
     pub should: Option<Shown>,
     /// What it shows.
     pub shows: Option<Confirmed>,
+    /// Since when it says that it shows nothing, although it confirmed that.
+    pub blank: Option<Timestamp>,
     /// The face that can never be displayed, and why.
     pub failed: Option<(FaceHash, TaskFailure)>,
     /// When somebody attested that it is not on its shelf.

@@ -88,6 +88,7 @@ impl Turn<'_> {
             reported: 0,
             should: None,
             shows: None,
+            blank: None,
             failed: None,
             removed: None,
         };

@@ -103,6 +103,7 @@ impl Turn<'_> {
         let shows_it = newest.is_some_and(|sent| {
             sent.face == face && confirmed == Some(sent.version) && sent.version >= row.reported
         });
+        let shows_it = shows_it && row.blank.is_none();
         let is_hopeless = live.is_none() && row.failed.is_some_and(|(failed, _)| failed == face);
         match (shows_it || is_hopeless, live) {
             (true, None) => Verdict::Fine,

@@ -331,6 +331,65 @@ fn without_a_till_a_change_completes_unproven() {
 }
 
 #[test]
+fn a_tag_that_lost_its_picture_gets_it_again_under_a_new_version() {
+    let mut world = coffee_shop();
+    world.lose_picture(1);
+    world.check_in("north", 1);
+    world.say_hello("north");
+    world.deliver_all("north");
+    insta::assert_snapshot!(world.history(1), @"v2 pending(new), v2 sent");
+    insta::assert_snapshot!(world.history(2), @"");
+    assert!(world.notes.contains(&format!("tag.blank {}", tag(1))));
+    world.restart();
+    world.calm_down("north", 2);
+    assert_eq!(shelf_prices(&world), [499, 499]);
+    insta::assert_snapshot!(world.history(1), @"v2 pending(new), v2 sent, v2 accepted, v2 displayed");
+    assert_eq!(world.shop.tags[&tag(1)].row.blank, None);
+}
+
+#[test]
+fn a_tag_that_was_not_heard_is_left_alone() {
+    let mut world = coffee_shop();
+    world.lose_store("north");
+    world.say_hello("north");
+    world.deliver_all("north");
+    insta::assert_snapshot!(world.history(1), @"");
+}
+
+#[test]
+fn a_blank_tag_counts_for_the_price_gate_until_it_confirms_again() {
+    let mut world = coffee_shop();
+    world.lose_picture(1);
+    world.check_in("north", 1);
+    world.say_hello("north");
+    world.change("coffee", 549).unwrap();
+    world.deliver_all("north");
+    world.check_in("north", 2);
+    world.deliver_all("north");
+    world.run_till(0);
+    assert_eq!(till_price(&world), 499, "somebody may have seen 4.99 on tag 1");
+    world.calm_down("north", 2);
+    assert_eq!((shelf_prices(&world), till_price(&world)), ([549, 549], 549));
+}
+
+#[test]
+fn after_a_restore_from_a_backup_the_roster_goes_on_above_what_the_access_point_has() {
+    let mut world = coffee_shop();
+    let own = world.shop.access_points[&device("north")].row.roster_rev;
+    world.stations.get_mut(&device("north")).unwrap().roster_rev = own + 7;
+    world.down.clear();
+    world.say_hello("north");
+    let (from, hello) = world.up.remove(0);
+    world.say(from.as_str(), hello);
+    let sent = world.down.iter().find_map(|(_, message)| {
+        if let ServiceMessage::Roster { rev, .. } = message { Some(*rev) } else { None }
+    });
+    assert_eq!(sent, Some(own + 8));
+    world.restart();
+    assert_eq!(world.shop.access_points[&device("north")].row.roster_rev, own + 8);
+}
+
+#[test]
 fn a_till_registered_by_mistake_can_be_removed() {
     let mut world = coffee_shop();
     world.add_till(1);
@@ -463,6 +522,7 @@ enum Step {
     SendReports,
     LoseStore,
     CheckIn { tag: u64 },
+    LosePicture { tag: u64 },
     Fetch { till: usize },
     ApplyOne { till: usize },
     SendAck { till: usize },
@@ -496,6 +556,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         6 => Just(Step::SendReports),
         1 => Just(Step::LoseStore),
         10 => (1..=TAGS).prop_map(|tag| Step::CheckIn { tag }),
+        1 => (1..=TAGS).prop_map(|tag| Step::LosePicture { tag }),
         4 => (0..TILLS).prop_map(|till| Step::Fetch { till }),
         6 => (0..TILLS).prop_map(|till| Step::ApplyOne { till }),
         4 => (0..TILLS).prop_map(|till| Step::SendAck { till }),
@@ -560,6 +621,7 @@ fn play(world: &mut World, step: Step) {
         Step::SendReports => world.send_reports("north"),
         Step::LoseStore => world.lose_store("north"),
         Step::CheckIn { tag } => world.check_in("north", tag),
+        Step::LosePicture { tag } => world.lose_picture(tag),
         Step::Fetch { till } => world.fetch(till),
         Step::ApplyOne { till } => world.apply_one(till),
         Step::SendAck { till } => world.send_ack(till),

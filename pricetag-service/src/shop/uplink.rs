@@ -4,7 +4,9 @@
 //! twice, late or out of order: reports are numbered, and what they say is a fact that changes nothing when it is known.
 
 use wire::face::FaceHash;
-use wire::tag::{ApReports, ApStatus, ServiceMessage, TagHealth, TagId, TagReport, TagVersions, TaskFailure};
+use wire::tag::{
+    ApReports, ApStatus, Screen, ServiceMessage, TagHealth, TagId, TagReport, TagVersions, TaskFailure,
+};
 use wire::{DeviceId, Timestamp};
 
 use super::VERSION_MAX;
@@ -21,9 +23,13 @@ impl Turn<'_> {
             return;
         }
         match message {
-            FromAccessPoint::Status(ApStatus::Hello { epoch, part, parts, versions, .. }) => {
+            FromAccessPoint::Status(ApStatus::Hello { epoch, roster_rev, part, parts, versions, .. }) => {
                 self.heard(device);
-                self.hello(device, epoch, Part { part, parts }, versions);
+                if part == 0 {
+                    self.go_on_above(device, roster_rev);
+                    self.answer_hello(device, epoch);
+                }
+                self.compare_all(device, Part { part, parts }, versions);
             }
             FromAccessPoint::Status(ApStatus::Status {
                 clock,
@@ -76,10 +82,21 @@ impl Turn<'_> {
         self.shop.access_points.get(device).is_some_and(|point| point.tags.contains(&tag))
     }
 
-    fn hello(&mut self, device: &DeviceId, epoch: u64, part: Part, versions: Vec<TagVersions>) {
-        if part.part == 0 {
-            self.answer_hello(device, epoch);
+    /// An access point that has a newer roster than we know of had it from us before we were restored from a backup. It
+    /// takes ours only under a revision above that one.
+    fn go_on_above(&mut self, device: &DeviceId, roster_rev: u64) {
+        if roster_rev > VERSION_MAX {
+            self.suspect(device, Suspicion::AbsurdNumber, format!("revision {roster_rev} of the roster"));
+            return;
         }
+        if let Some(point) = self.shop.access_points.get_mut(device)
+            && roster_rev > point.row.roster_rev
+        {
+            point.row.roster_rev = roster_rev + 1;
+        }
+    }
+
+    fn compare_all(&mut self, device: &DeviceId, part: Part, versions: Vec<TagVersions>) {
         for claimed in versions {
             self.compare_versions(device, &claimed);
         }
@@ -118,7 +135,7 @@ impl Turn<'_> {
             self.suspect(device, Suspicion::ForeignTag, format!("hello speaks of {tag}"));
             return;
         }
-        let newest = claimed.shown.max(claimed.queued);
+        let newest = claimed.screen.version().max(claimed.queued);
         if newest > VERSION_MAX {
             self.suspect(device, Suspicion::AbsurdNumber, format!("version {newest} of {tag}"));
             return;
@@ -127,9 +144,43 @@ impl Turn<'_> {
             entry.queued = claimed.queued;
         }
         self.learn_version(tag, newest);
-        if let (Some(face), 1..) = (claimed.face, claimed.shown) {
-            self.confirm(device, tag, Claim { version: claimed.shown, face, at: self.now, battery_mv: None });
+        match claimed.screen {
+            Screen::Unheard => {}
+            Screen::Blank => self.screen_is_blank(tag),
+            Screen::Shows { version, face } => {
+                self.screen_is_back(tag, version);
+                self.confirm(device, tag, Claim { version, face, at: self.now, battery_mv: None });
+            }
         }
+    }
+
+    /// The tag lost what it confirmed; what it should show has to be sent under a new version. For the price gate it may
+    /// still show any of its faces, until it confirms the new one.
+    fn screen_is_blank(&mut self, tag: TagId) {
+        let Some((version, face)) = self.shown(tag) else { return };
+        let Some(entry) = self.shop.tags.get_mut(&tag).filter(|entry| entry.row.blank.is_none()) else {
+            return;
+        };
+        entry.row.blank = Some(self.now);
+        let product = entry.row.product.clone();
+        let before = vec![("version", version.to_string()), ("face", face.to_string())];
+        self.audit("tag.blank", &tag, before, vec![("shows", "nothing".to_owned())]);
+        self.write_tag(tag);
+        if let Some(key) = product {
+            self.touch(key);
+        }
+    }
+
+    /// A tag that was said to be blank shows again what it confirmed before.
+    fn screen_is_back(&mut self, tag: TagId, version: u64) {
+        if self.shown(tag).is_none_or(|(confirmed, _)| confirmed != version) {
+            return;
+        }
+        let Some(entry) = self.shop.tags.get_mut(&tag).filter(|entry| entry.row.blank.is_some()) else {
+            return;
+        };
+        entry.row.blank = None;
+        self.write_tag(tag);
     }
 
     /// The next version of the tag has to be above this one.
@@ -290,6 +341,7 @@ impl Turn<'_> {
         let price = self.shop.gate.sent(tag, version).and_then(|sent| sent.prices.first()).cloned();
         let (product, price) = price.unzip();
         let Some(entry) = self.shop.tags.get_mut(&tag) else { return };
+        entry.row.blank = None;
         entry.row.shows = Some(Confirmed { version, shown: Shown { face, price, product }, at: self.now });
         self.write_tag(tag);
         self.tell(News::TagShows { tag, version, face });

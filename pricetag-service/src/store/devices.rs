@@ -120,8 +120,10 @@ pub struct TagView {
     pub standing: Standing,
     /// What it should show.
     pub should_show: Option<FaceView>,
-    /// What it shows.
+    /// What it shows; nothing when it never confirmed a face, or says that it lost it.
     pub shows: Option<ShownView>,
+    /// Since when it says that it shows nothing, although it had confirmed a face, in milliseconds since 1970.
+    pub blank_since: Option<i64>,
     /// How it is; nothing before it was heard.
     pub health: Option<HealthView>,
     /// Its newest task.
@@ -167,7 +169,7 @@ async fn tags(
     let rows = query(
         "select t.tag, t.store, s.currency, t.access_point, t.product, p.name as product_name, t.width, t.height,
              t.version, t.should_face, t.should_price_minor, t.shows_version, t.shows_face, t.shows_price_minor,
-             t.shows_product, t.shows_at, t.removed_at, h.seen_at, h.battery_mv, h.lqi, h.temperature_c,
+             t.shows_product, t.shows_at, t.removed_at, t.blank_since, h.seen_at, h.battery_mv, h.lqi, h.temperature_c,
              k.task, k.state, k.reason, k.since
          from tags t join stores s on s.store = t.store
              left join products p on p.store = t.store and p.product = t.product
@@ -193,7 +195,9 @@ fn tag_view(row: &AnyRow) -> Result<TagView, StoreError> {
         Some(face) => Some(FaceView { face, price_minor: row.number_opt("should_price_minor")? }),
         None => None,
     };
-    let (shows, task) = (shown_view(row)?, task_view(row)?);
+    let blank_since = row.number_opt("blank_since")?;
+    let shows = if blank_since.is_some() { None } else { shown_view(row)? };
+    let task = task_view(row)?;
     let removed_at = row.number_opt("removed_at")?;
     let standing = standing(removed_at.is_some(), task.as_ref(), shows.as_ref());
     Ok(TagView {
@@ -209,6 +213,7 @@ fn tag_view(row: &AnyRow) -> Result<TagView, StoreError> {
         standing,
         should_show,
         shows,
+        blank_since,
         health: health_view(row)?,
         task,
         removed_at,
@@ -260,10 +265,13 @@ pub async fn faces_of(
     db: &mut AnyConnection,
     tag: TagId,
 ) -> Result<Option<(Option<FaceHash>, Option<FaceHash>)>, StoreError> {
-    let row = query("select should_face, shows_face from tags where tag = $1")
-        .bind(tag.to_string())
-        .fetch_optional(db)
-        .await?;
+    let row = query(
+        "select should_face, case when blank_since is null then shows_face end as shows_face
+         from tags where tag = $1",
+    )
+    .bind(tag.to_string())
+    .fetch_optional(db)
+    .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some((row.parsed_opt("should_face")?, row.parsed_opt("shows_face")?)))
 }

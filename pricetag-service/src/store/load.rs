@@ -129,7 +129,8 @@ async fn tags(db: &mut AnyConnection) -> Result<Vec<(TagRow, Option<Timestamp>)>
     let rows = query(
         "select t.tag, t.store, t.access_point, t.radio_key, t.width, t.height, t.product, t.version, t.reported,
              t.should_face, t.should_price_minor, t.shows_version, t.shows_face, t.shows_price_minor,
-             t.shows_product, t.shows_at, t.failed_face, t.failed_reason, t.removed_at, h.seen_at
+             t.shows_product, t.shows_at, t.failed_face, t.failed_reason, t.removed_at, t.blank_since,
+             h.seen_at
          from tags t left join tag_health h on h.tag = t.tag",
     )
     .fetch_all(db)
@@ -150,6 +151,7 @@ fn tag(row: &AnyRow) -> Result<TagRow, StoreError> {
         reported: row.count("reported")?,
         should: should(row)?,
         shows: shows(row)?,
+        blank: row.time_opt("blank_since")?,
         failed: failed(row)?,
         removed: row.time_opt("removed_at")?,
     })

@@ -119,7 +119,7 @@ pub async fn list_products(
                  order by f.seq desc limit 1) as till_minor,
              (select count(*) from tags t where t.store = p.store and t.product = p.product) as tags,
              (select count(*) from tags t where t.store = p.store and t.product = p.product
-                 and t.shows_face = t.should_face) as tags_current,
+                 and t.shows_face = t.should_face and t.blank_since is null) as tags_current,
              c.change, c.state as change_state
          from products p join stores s on s.store = p.store
              left join changes c on c.store = p.store and c.product = p.product and c.ended_at is null

@@ -204,7 +204,7 @@ pub async fn summary(db: &mut AnyConnection, online_after: i64) -> Result<Summar
     let row = query(
         "select (select count(*) from tags where removed_at is null) as tags,
              (select count(*) from tags where removed_at is null
-                 and (should_face is null or shows_face = should_face)) as tags_current,
+                 and (should_face is null or (shows_face = should_face and blank_since is null))) as tags_current,
              (select count(*) from tasks where state in ('held', 'pending', 'sent', 'accepted')) as tasks_open,
              (select count(*) from tasks where state = 'held') as tasks_held,
              (select count(*) from changes where ended_at is null) as changes_running,

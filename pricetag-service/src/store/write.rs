@@ -85,8 +85,8 @@ async fn tag(db: &mut AnyConnection, row: &TagRow) -> Result<(), StoreError> {
     query(
         "insert into tags (tag, store, access_point, radio_key, width, height, product, version, reported,
              should_face, should_price_minor, shows_version, shows_face, shows_price_minor, shows_product,
-             shows_at, failed_face, failed_reason, removed_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+             shows_at, failed_face, failed_reason, removed_at, blank_since)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
          on conflict (tag) do update set access_point = excluded.access_point, radio_key = excluded.radio_key,
              width = excluded.width, height = excluded.height, product = excluded.product,
              version = excluded.version, reported = excluded.reported, should_face = excluded.should_face,
@@ -94,7 +94,7 @@ async fn tag(db: &mut AnyConnection, row: &TagRow) -> Result<(), StoreError> {
              shows_face = excluded.shows_face, shows_price_minor = excluded.shows_price_minor,
              shows_product = excluded.shows_product, shows_at = excluded.shows_at,
              failed_face = excluded.failed_face, failed_reason = excluded.failed_reason,
-             removed_at = excluded.removed_at",
+             removed_at = excluded.removed_at, blank_since = excluded.blank_since",
     )
     .bind(row.tag.to_string())
     .bind(row.store.as_str())
@@ -115,6 +115,7 @@ async fn tag(db: &mut AnyConnection, row: &TagRow) -> Result<(), StoreError> {
     .bind(row.failed.map(|(face, _)| face.to_string()))
     .bind(row.failed.map(|(_, failure)| crate::task::State::Failed(failure).reason()))
     .bind(row.removed.map(Timestamp::as_millis))
+    .bind(row.blank.map(Timestamp::as_millis))
     .execute(db)
     .await?;
     Ok(())

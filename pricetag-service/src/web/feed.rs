@@ -1,8 +1,9 @@
 //! What tills read and acknowledge.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Deserialize;
+use service_kit::http::Routine;
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use wire::till::{StoreId, TillFeed, TillId};
@@ -58,10 +59,11 @@ pub(super) async fn feed_after(
     State(app): Shared,
     Params(store): Params<StoreId>,
     Queried(query): Queried<FeedQuery>,
-) -> Result<Json<TillFeed>, Problem> {
+) -> Result<(Extension<Routine>, Json<TillFeed>), Problem> {
     store_view(&app, &store).await?;
     let mut db = app.database.snapshot().await?;
-    Ok(Json(feed::after(&mut db, &store, query.after).await?))
+    // Tills ask every second.
+    Ok((Extension(Routine), Json(feed::after(&mut db, &store, query.after).await?)))
 }
 
 #[utoipa::path(get, path = "/api/v1/stores/{store}/till-feed/snapshot", tag = "tills",

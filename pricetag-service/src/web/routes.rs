@@ -88,6 +88,7 @@ fn pages_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/fragments/tags/{tag}", get(pages::dashboard::tile))
         .route("/fragments/tags/{tag}/state", get(pages::tags::state))
         .route("/tills", get(pages::tills::list))
+        .route("/fragments/tills-behind", get(pages::tills::behind))
         .route("/fragments/tills", get(pages::tills::table))
         .route("/stores/{store}/tills/{till}/remove", get(pages::tills::ask_removal))
         .route("/fragments/access-points", get(pages::access_points::table))

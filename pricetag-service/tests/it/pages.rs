@@ -91,6 +91,15 @@ async fn a_bad_price_is_explained_beside_its_field_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn who_is_signed_in_can_sign_out() {
+    let shop = coffee_shop().await;
+    assert!(shop.text("/").await.contains("action=\"/logout\""));
+    let anonymous = shop.request(Method::GET, "/").send().await.unwrap().text().await.unwrap();
+    assert!(anonymous.contains("/login?next=") && !anonymous.contains("/logout"));
+    shop.stop().await;
+}
+
+#[tokio::test]
 async fn a_large_step_is_asked_about_first() {
     let shop = coffee_shop().await;
     let path = "/stores/s1/products/coffee/changes";

@@ -18,7 +18,9 @@ use tokio::task::JoinHandle;
 use wire::Timestamp;
 use wire::envelope::Envelope;
 use wire::face::{Face, FaceHash, FacePart};
-use wire::tag::{ApReports, ApStatus, RosterEntry, ServiceMessage, TagHealth, TagId, TagReport, TagVersions};
+use wire::tag::{
+    ApReports, ApStatus, RosterEntry, Screen, ServiceMessage, TagHealth, TagId, TagReport, TagVersions,
+};
 
 pub const TOKEN: &str = "test-token";
 pub const STORE: &str = "s1";
@@ -288,10 +290,9 @@ impl Shop {
         let versions = station
             .screens
             .iter()
-            .map(|(tag, (shown, face))| TagVersions {
+            .map(|(tag, (version, face))| TagVersions {
                 tag: *tag,
-                shown: *shown,
-                face: Some(*face),
+                screen: Screen::Shows { version: *version, face: *face },
                 queued: 0,
             })
             .collect();

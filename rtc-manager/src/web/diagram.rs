@@ -152,9 +152,7 @@ fn draw_bars(svg: &mut String, lanes: &Lanes<'_>, timeline: Timeline<'_>, bottom
 
 fn draw_step(svg: &mut String, lanes: &Lanes<'_>, row: usize, step: &StepRow) {
     let (manager, phone, y) = (lanes.manager(), lanes.phone(step.device.as_deref()), y(row));
-    let label =
-        if step.detail.is_empty() { step.what.clone() } else { format!("{} · {}", step.what, step.detail) };
-    let label = escape(&label);
+    let label = escape(&word(step));
     let class = tone(&step.what);
     let (from, to) = match step.way.as_str() {
         "up" => (phone, manager),
@@ -182,7 +180,13 @@ fn draw_step(svg: &mut String, lanes: &Lanes<'_>, row: usize, step: &StepRow) {
     );
 }
 
-fn tone(what: &str) -> &'static str {
+/// What is said in a step.
+pub fn word(step: &StepRow) -> String {
+    if step.detail.is_empty() { step.what.clone() } else { format!("{} · {}", step.what, step.detail) }
+}
+
+/// The colour of what is said: `ok`, `warn`, `bad`, `accent`, `quiet`.
+pub fn tone(what: &str) -> &'static str {
     match what {
         "call.accept" | "call.accepted" => "ok",
         "call.incoming" | "call.ringing" | "call.alerting" => "warn",

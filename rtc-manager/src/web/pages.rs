@@ -10,12 +10,12 @@ use axum::response::Html;
 use service_kit::problem::Problem;
 
 use super::calls::{CallDetail, find, parse_call};
-use super::diagram::{Timeline, draw};
+use super::diagram::{self, Timeline, draw};
 use super::visitor::Visitor;
 use super::{ROWS_MAX, shown};
 use crate::app::{App, unreadable};
 use crate::store::people::DeviceRow;
-use crate::store::records::{CallFilter, CallRow};
+use crate::store::records::{CallFilter, CallRow, StepRow};
 
 /// Ended calls on the live page.
 const RECENT: u32 = 30;
@@ -131,8 +131,31 @@ struct CallView {
     card: CallCard,
     branches: Vec<Phone>,
     picture: String,
-    steps: usize,
+    steps: Vec<StepLine>,
     is_live: bool,
+}
+
+/// A step of the timeline as a line of text: where the picture does not fit, or is not seen.
+struct StepLine {
+    at: String,
+    from: String,
+    to: String,
+    word: String,
+    tone: &'static str,
+}
+
+impl StepLine {
+    fn new(step: &StepRow, begin: i64) -> Self {
+        let phone = step.device.clone().unwrap_or_default();
+        let manager = || "manager".to_owned();
+        let (from, to) = match step.way.as_str() {
+            "up" => (phone, manager()),
+            "down" => (manager(), phone),
+            _ => (manager(), manager()),
+        };
+        let (at, tone) = (shown::offset(step.at - begin), diagram::tone(&step.what));
+        StepLine { at, from, to, word: diagram::word(step), tone }
+    }
 }
 
 /// A phone in a call, put into words.
@@ -154,10 +177,11 @@ async fn call_view(app: &App, call: &str) -> Result<CallView, Problem> {
         .await
         .map_err(|problem| if problem.status() == StatusCode::NOT_FOUND { not_found() } else { problem })?;
     let is_live = call.phase != "ended";
+    let begin = timeline.first().map_or(0, |step| step.at);
     let picture = draw(Timeline { branches: &branches, steps: &timeline, is_live });
     let phones = branches.into_iter().map(|branch| {
         let (state, tone) = match (branch.state.as_str(), &branch.reason) {
-            ("won", _) if branch.side == "caller" => ("calls".to_owned(), "quiet"),
+            ("won", _) if branch.side == "caller" => ("placed the call".to_owned(), "quiet"),
             ("won", _) => ("answered".to_owned(), "ok"),
             ("stopped", Some(reason)) => (shown::reason(reason).to_owned(), "quiet"),
             (state, _) => (state.to_owned(), "warn"),
@@ -169,7 +193,7 @@ async fn call_view(app: &App, call: &str) -> Result<CallView, Problem> {
         branches: phones.collect(),
         card: CallCard::new(call, now),
         picture,
-        steps: timeline.len(),
+        steps: timeline.iter().map(|step| StepLine::new(step, begin)).collect(),
         is_live,
     })
 }

@@ -40,12 +40,12 @@ pub struct Options {
     /// Stop after the story instead of going on with random traffic; the exit code is 0 only if every act went well
     #[arg(long, conflicts_with = "check")]
     pub once: bool,
+    /// What the programs log here, as `tracing` directives: `info`, `broker=debug,error`
+    #[arg(long, env = "LOG", default_value = "error", value_name = "DIRECTIVES")]
+    pub log: String,
     /// Ports
     #[command(flatten, next_help_heading = "Ports, all on 127.0.0.1; 0 takes any free one")]
     pub ports: Ports,
-    /// What the programs log here, as `tracing` directives: `info`, `broker=debug,error`
-    #[arg(long, env = "LOG", default_value = "error", value_name = "DIRECTIVES", help_heading = "Options")]
-    pub log: String,
     /// Programs of their own
     #[command(subcommand)]
     pub program: Option<Program>,

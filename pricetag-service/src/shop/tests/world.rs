@@ -1,11 +1,11 @@
 //! A model of everything around the shop: database, access points, tags, tills and the ways between them, on which
 //! messages are lost, doubled and overtaken.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use wire::face::FaceHash;
-use wire::tag::{ApReports, ApStatus, RadioKey, ServiceMessage, TagId, TagReport, TagVersions};
+use wire::tag::{ApReports, ApStatus, RadioKey, Screen, ServiceMessage, TagId, TagReport, TagVersions};
 use wire::till::{Price, ProductId, StoreId, TillId};
 use wire::{DeviceId, Timestamp};
 
@@ -190,6 +190,11 @@ pub(super) struct Station {
     pub(super) queue: BTreeMap<TagId, (String, u64, FaceHash)>,
     /// What it believes its tags show.
     believed: BTreeMap<TagId, (u64, FaceHash)>,
+    /// The newest version it ever had for a tag or saw on it: nothing older is taken.
+    newest: BTreeMap<TagId, u64>,
+    /// Tags that said they show nothing.
+    blank: BTreeSet<TagId>,
+    pub(super) roster_rev: u64,
     /// Reports not yet receipted, by number.
     outbox: BTreeMap<u64, TagReport>,
     reported: u64,
@@ -207,7 +212,7 @@ impl Station {
 
     pub(super) fn hear(&mut self, message: ServiceMessage) {
         match message {
-            ServiceMessage::Roster { .. } => {}
+            ServiceMessage::Roster { rev, .. } => self.roster_rev = self.roster_rev.max(rev),
             ServiceMessage::Task { task, tag, version, face } => self.take(task, tag, version, face),
             ServiceMessage::Cancel { tag, version, .. } => {
                 if self.queue.get(&tag).is_some_and(|(_, queued, _)| *queued == version) {
@@ -223,32 +228,34 @@ impl Station {
     }
 
     fn take(&mut self, task: String, tag: TagId, version: u64, face: FaceHash) {
-        let queued = self.queue.get(&tag).map_or(0, |(_, version, _)| *version);
-        let shown = self.believed.get(&tag).map_or(0, |(version, _)| *version);
-        let newest = queued.max(shown);
+        let newest = self.newest.get(&tag).copied().unwrap_or(0);
         if version < newest {
             return self.say(TagReport::Outdated { task, tag, version, newest });
         }
+        self.newest.insert(tag, version);
         self.queue.insert(tag, (task.clone(), version, face));
         self.say(TagReport::Accepted { task, tag, version });
     }
 
     fn hello(&self) -> FromAccessPoint {
-        let tags: std::collections::BTreeSet<TagId> =
-            self.believed.keys().chain(self.queue.keys()).copied().collect();
+        let tags: BTreeSet<TagId> =
+            self.believed.keys().chain(self.queue.keys()).chain(&self.blank).copied().collect();
         let versions = tags
             .into_iter()
             .map(|tag| TagVersions {
                 tag,
-                shown: self.believed.get(&tag).map_or(0, |(version, _)| *version),
-                face: self.believed.get(&tag).map(|(_, face)| *face),
+                screen: match self.believed.get(&tag) {
+                    Some((version, face)) => Screen::Shows { version: *version, face: *face },
+                    None if self.blank.contains(&tag) => Screen::Blank,
+                    None => Screen::Unheard,
+                },
                 queued: self.queue.get(&tag).map_or(0, |(_, version, _)| *version),
             })
             .collect();
         FromAccessPoint::Status(ApStatus::Hello {
             epoch: self.epoch,
             clock: Timestamp::EPOCH,
-            roster_rev: 0,
+            roster_rev: self.roster_rev,
             part: 0,
             parts: 1,
             versions,
@@ -422,10 +429,16 @@ impl World {
         }
     }
 
-    /// The access point loses its store; its tags keep what they show.
+    /// The access point loses its store, and what is on its way to it is not kept; its tags keep what they show.
     pub(super) fn lose_store(&mut self, at: &str) {
+        self.down.retain(|(to, _)| to.as_str() != at);
         let station = self.stations.get_mut(&device(at)).unwrap();
         *station = Station::new(station.epoch + 1);
+    }
+
+    /// A tag loses its picture: its battery was changed.
+    pub(super) fn lose_picture(&mut self, number: u64) {
+        self.screens.remove(&tag(number));
     }
 
     /// A tag looks whether there is something for it, shows it and confirms.
@@ -438,7 +451,14 @@ impl World {
             }
             station.queue.remove(&tag(number));
         }
-        let Some((version, face)) = self.screens.get(&tag(number)).copied() else { return };
+        let Some((version, face)) = self.screens.get(&tag(number)).copied() else {
+            station.believed.remove(&tag(number));
+            station.blank.insert(tag(number));
+            return;
+        };
+        station.blank.remove(&tag(number));
+        let newest = station.newest.entry(tag(number)).or_default();
+        *newest = version.max(*newest);
         if station.believed.get(&tag(number)) != Some(&(version, face)) || version >= shown {
             station.believed.insert(tag(number), (version, face));
             let at = self.now;

@@ -13,6 +13,8 @@ use crate::web::texts::time;
 
 /// Most steps of a record in the table.
 const STEPS_MAX: usize = 6;
+/// Figures that come first, in this order.
+const FIRST: [&str; 6] = ["tag", "product", "change", "state", "price", "version"];
 /// Digits of a tag's address, which is never shortened.
 const TAG_DIGITS: usize = 16;
 /// Digits shown of a hash or an identifier.
@@ -22,8 +24,8 @@ const SHORT_DIGITS: usize = 8;
 struct Line {
     record: RecordView,
     time: String,
-    before: Vec<Piece>,
-    after: Vec<Piece>,
+    before: Vec<Vec<Piece>>,
+    after: Vec<Vec<Piece>>,
 }
 
 #[derive(Template)]
@@ -60,7 +62,9 @@ pub(in crate::web) async fn page(
 }
 
 fn line(record: RecordView) -> Line {
-    Line { time: time(record.time), before: figures(&record.before), after: figures(&record.after), record }
+    let told = |value| steps(value, &record.subject);
+    let (before, after) = (told(&record.before), told(&record.after));
+    Line { time: time(record.time), before, after, record }
 }
 
 /// A piece of text; what was shortened is in its title.
@@ -69,34 +73,38 @@ struct Piece {
     title: Option<String>,
 }
 
-/// `price 5.49 · change 0199…`; a list of steps as its first few.
-fn figures(value: &Value) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+/// Each step with its figures; of many only the first few. What the subject says is not said again.
+fn steps(value: &Value, subject: &str) -> Vec<Vec<Piece>> {
     match value {
-        Value::Array(steps) => {
-            for step in steps.iter().take(STEPS_MAX) {
-                append(&mut pieces, step);
+        Value::Array(all) => {
+            let mut told: Vec<Vec<Piece>> =
+                all.iter().take(STEPS_MAX).map(|step| figures(step, subject)).collect();
+            if let Some(more) = all.len().checked_sub(STEPS_MAX).filter(|more| *more > 0) {
+                told.push(vec![Piece { text: format!("and {more} more"), title: None }]);
             }
-            if let Some(more) = steps.len().checked_sub(STEPS_MAX).filter(|more| *more > 0) {
-                pieces.push(Piece { text: format!("and {more} more"), title: None });
-            }
+            told
         }
         one @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
-            append(&mut pieces, one);
+            vec![figures(one, subject)]
         }
     }
-    pieces
 }
 
-fn append(pieces: &mut Vec<Piece>, value: &Value) {
+/// `state sent, price coffee 5.49`.
+fn figures(value: &Value, subject: &str) -> Vec<Piece> {
     match value {
-        Value::Null => {}
+        Value::Null => Vec::new(),
         Value::Object(figures) => {
-            let figures = figures.iter().filter(|(_, value)| !value.is_null());
-            pieces.extend(figures.map(|(name, value)| figure(name, value)));
+            let mut figures: Vec<(&String, &Value)> = figures.iter().collect();
+            figures.retain(|(name, value)| {
+                !value.is_null() && value.as_str() != Some(subject) && name.as_str() != "task"
+            });
+            figures
+                .sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
+            figures.into_iter().map(|(name, value)| figure(name, value)).collect()
         }
         other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-            pieces.push(Piece { text: plain(other), title: None });
+            vec![Piece { text: plain(other), title: None }]
         }
     }
 }
@@ -129,19 +137,22 @@ mod tests {
     use super::*;
 
     fn told(value: &Value) -> String {
-        let pieces = figures(value);
         let text = |piece: &Piece| match &piece.title {
             Some(title) => format!("{} ({} characters)", piece.text, title.len()),
             None => piece.text.clone(),
         };
-        pieces.iter().map(text).collect::<Vec<_>>().join(" · ")
+        let step = |pieces: &Vec<Piece>| pieces.iter().map(text).collect::<Vec<_>>().join(", ");
+        steps(value, "0000000000000001").iter().map(step).collect::<Vec<_>>().join(" · ")
     }
 
     #[test]
     fn figures_read_well() {
-        let step = json!({ "tag": "0000000000000001", "face": "ab".repeat(32), "at": 1_763_755_200_000_i64 });
-        insta::assert_snapshot!(told(&json!([step])), @"at 2025-11-21 20:00:00 UTC · face abababab… (64 characters) · tag 0000000000000001");
-        insta::assert_snapshot!(told(&json!({ "price": "5.49", "access_point": "north" })), @"access point north · price 5.49");
+        let step = json!({ "tag": "0000000000000001", "face": "ab".repeat(32), "state": "sent",
+            "at": 1_763_755_200_000_i64, "task": "0199", "price": null });
+        insta::assert_snapshot!(told(&json!([step])), @"state sent, at 2025-11-21 20:00:00 UTC, face abababab… (64 characters)");
+        let two = json!([{ "tag": "0000000000000002", "state": "sent" }, { "tag": "0000000000000003" }]);
+        insta::assert_snapshot!(told(&two), @"tag 0000000000000002, state sent · tag 0000000000000003");
+        insta::assert_snapshot!(told(&json!({ "price": "5.49", "access_point": "north" })), @"price 5.49, access point north");
         insta::assert_snapshot!(told(&Value::Null), @"");
         assert!(told(&json!(vec![json!({"price": "1.00"}); 9])).ends_with("and 3 more"));
     }

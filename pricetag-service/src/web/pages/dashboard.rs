@@ -5,9 +5,10 @@ use axum::extract::State;
 use service_kit::problem::Problem;
 use wire::tag::TagId;
 
+use super::tills::TillsBehind;
 use super::{Page, Visitor};
 use crate::store::devices::{self, TagFilter, TagView};
-use crate::store::feed::{self, TillFilter, TillView};
+use crate::store::feed::TillView;
 use crate::store::prices::{self, ChangeFilter, ChangeView};
 use crate::store::tasks::{self, Summary};
 use crate::web::extract::Params;
@@ -26,6 +27,7 @@ pub(in crate::web) struct Dashboard {
     summary: Summary,
     changes: Vec<ChangeView>,
     tills: Vec<TillView>,
+    tills_total: usize,
     tags: Vec<TagView>,
     has_more: bool,
 }
@@ -40,9 +42,9 @@ pub(in crate::web) async fn page(State(app): Shared, visitor: Visitor) -> Result
         (tag.store.clone(), tag.product_name.is_none(), tag.product_name.clone(), tag.tag.clone())
     });
     let changes = prices::list_changes(&mut db, &ChangeFilter::default(), CHANGES_MAX).await?;
-    let tills = feed::tills(&mut db, &TillFilter::default()).await?;
+    let TillsBehind { tills, tills_total } = TillsBehind::read(&mut db).await?;
     let summary = tasks::summary(&mut db, app.online_after()).await?;
-    Ok(Page(Dashboard { visitor, summary, changes, tills, tags, has_more }))
+    Ok(Page(Dashboard { visitor, summary, changes, tills, tills_total, tags, has_more }))
 }
 
 #[derive(Template)]

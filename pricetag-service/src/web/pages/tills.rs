@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::Redirect;
 use serde::Deserialize;
 use service_kit::problem::Problem;
+use sqlx::AnyConnection;
 use wire::till::{StoreId, TillId};
 
 use super::{Page, Visitor};
@@ -43,6 +44,28 @@ pub(in crate::web) async fn table(
     Queried(query): Queried<ListQuery>,
 ) -> Result<Page<TillsFragment>, Problem> {
     Ok(Page(TillsFragment { tills: read(&app, query.store).await? }))
+}
+
+/// The tills that have not acknowledged everything, for the first page.
+#[derive(Template)]
+#[template(path = "fragments/tills_behind.html")]
+pub(in crate::web) struct TillsBehind {
+    pub tills: Vec<TillView>,
+    pub tills_total: usize,
+}
+
+impl TillsBehind {
+    pub(in crate::web) async fn read(db: &mut AnyConnection) -> Result<TillsBehind, Problem> {
+        let mut tills = feed::tills(db, &TillFilter::default()).await?;
+        let tills_total = tills.len();
+        tills.retain(|till| till.behind > 0 || till.holds > 0);
+        Ok(TillsBehind { tills, tills_total })
+    }
+}
+
+pub(in crate::web) async fn behind(State(app): Shared) -> Result<Page<TillsBehind>, Problem> {
+    let mut db = app.database.reader().await?;
+    TillsBehind::read(&mut db).await.map(Page)
 }
 
 async fn read(app: &App, store: Option<StoreId>) -> Result<Vec<TillView>, Problem> {
