@@ -1,7 +1,6 @@
 //! The broker: its instances, its store, and what all connections share.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -11,8 +10,10 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 use wire::{InstanceId, Timestamp};
 
+use crate::certificates;
 use crate::client::Client;
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::instance::Instance;
 use crate::lockout::Lockout;
 use crate::metrics::BrokerMetrics;
@@ -54,8 +55,8 @@ pub struct Broker {
     pub metrics: BrokerMetrics,
     /// Failed passwords.
     pub lockout: Mutex<Lockout>,
-    /// Connections per address that have not finished CONNECT.
-    pub handshakes: Mutex<BTreeMap<IpAddr, usize>>,
+    /// Connections that have not finished CONNECT.
+    pub gate: Arc<Gate>,
     refusals: Mutex<RefusalLog>,
     instances: RwLock<BTreeMap<String, Arc<Instance>>>,
     next_client_key: AtomicU32,
@@ -73,7 +74,8 @@ pub struct Opened {
     pub store_ended: oneshot::Receiver<Result<(), StoreFailed>>,
 }
 
-/// Reads and checks what the broker is told, and opens nothing: what the provisioning file lays down, or every mistake.
+/// Reads and checks what the broker is told, and opens nothing: what the provisioning file lays down, or every mistake
+/// of arguments, provisioning file and certificates.
 pub fn check(config: &Config) -> Result<Vec<(InstanceId, Rules)>, Vec<String>> {
     let mut mistakes = config.mistakes();
     let provisioned = config.provision.as_deref().map_or(Ok(Vec::new()), provision::read);
@@ -81,6 +83,7 @@ pub fn check(config: &Config) -> Result<Vec<(InstanceId, Rules)>, Vec<String>> {
         mistakes.extend(error.0);
         Vec::new()
     });
+    mistakes.extend(certificates::read(&config.transports).err().into_iter().flatten());
     if mistakes.is_empty() { Ok(provisioned) } else { Err(mistakes) }
 }
 
@@ -98,11 +101,11 @@ impl Broker {
         }
         let broker = Broker {
             metrics: BrokerMetrics::new(metrics, &store),
+            gate: Gate::new(&config.limits, metrics),
             config,
             clock,
             store,
             lockout: Mutex::default(),
-            handshakes: Mutex::default(),
             refusals: Mutex::default(),
             instances: RwLock::default(),
             next_client_key: AtomicU32::new(1),
@@ -177,28 +180,6 @@ impl Broker {
     pub fn tell_all_left_out(&self) {
         let left_out = locked(&self.refusals).close_all();
         tell(&left_out);
-    }
-
-    /// Whether one more connection from `address` may begin a handshake; if so it is counted.
-    pub fn begin_handshake(&self, address: IpAddr) -> bool {
-        let mut handshakes = locked(&self.handshakes);
-        let count = handshakes.entry(address).or_default();
-        if *count >= self.config.limits.unauthenticated_max {
-            return false;
-        }
-        *count += 1;
-        true
-    }
-
-    /// A handshake from `address` is over.
-    pub fn end_handshake(&self, address: IpAddr) {
-        let mut handshakes = locked(&self.handshakes);
-        if let Some(count) = handshakes.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                handshakes.remove(&address);
-            }
-        }
     }
 }
 

@@ -113,7 +113,7 @@ pub struct Link {
     pub out: Outbox,
     /// Acknowledgements in order of what they acknowledge.
     pub due: VecDeque<Due>,
-    /// For writing from any task; `None` when the transport has frames of its own.
+    /// For writing from any task; `None` when only its own task can write.
     pub socket: Option<Arc<TcpStream>>,
     /// The socket took less than it was given; its task waits until it takes more.
     pub blocked: bool,
@@ -155,7 +155,7 @@ impl Link {
         }
     }
 
-    /// Writes what the socket takes; wakes the task when it takes no more, or when the transport has its own frames.
+    /// Writes what the socket takes; wakes the task when it takes no more, or when only the task can write.
     pub fn flush(&mut self) {
         if self.out.is_empty() || self.blocked {
             return;

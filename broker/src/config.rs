@@ -9,6 +9,11 @@ use service_kit::config::{ApiArgs, LogArgs};
 use crate::rules::Profile;
 use crate::session::SessionLimits;
 
+/// Listeners beside plain MQTT, and what all listeners of MQTT have in front of it.
+mod transports;
+
+pub use transports::TransportArgs;
+
 /// What happens when somebody connects with a client ID that is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DuplicateClient {
@@ -53,6 +58,9 @@ pub struct Config {
     /// Allow MQTT without TLS on an address that other machines can reach
     #[arg(long, env = "BROKER_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
+    /// TLS and proxies
+    #[command(flatten)]
+    pub transports: TransportArgs,
     /// Bounds
     #[command(flatten)]
     pub limits: Limits,
@@ -73,6 +81,9 @@ pub struct Limits {
     /// Connections per address that have not finished CONNECT
     #[arg(long, env = "BROKER_UNAUTHENTICATED_MAX", default_value_t = 1000, value_name = "N")]
     pub unauthenticated_max: usize,
+    /// Connections in total that have not finished CONNECT
+    #[arg(long, env = "BROKER_HANDSHAKES_MAX", default_value_t = 10_000, value_name = "N")]
+    pub handshakes_max: usize,
     /// Largest payload, in bytes
     #[arg(long, env = "BROKER_PAYLOAD_BYTES_MAX", default_value_t = 64 * 1024, value_name = "BYTES")]
     pub payload_bytes_max: usize,
@@ -163,10 +174,11 @@ impl Config {
     }
 
     /// Option, value, and what is allowed.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 11] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 12] {
         let Limits {
             connections_max,
             unauthenticated_max,
+            handshakes_max,
             payload_bytes_max,
             filters_per_client_max,
             inflight_max,
@@ -183,6 +195,7 @@ impl Config {
             ("--duplicate-probe-ms", self.duplicate_probe_ms, 0, 60_000),
             ("--connections-max", number(connections_max), 1, COUNT_MAX),
             ("--unauthenticated-max", number(unauthenticated_max), 1, COUNT_MAX),
+            ("--handshakes-max", number(handshakes_max), 1, COUNT_MAX),
             ("--payload-bytes-max", number(payload_bytes_max), 1, payload_max),
             ("--filters-per-client-max", number(filters_per_client_max), 1, COUNT_MAX),
             ("--inflight-max", number(inflight_max), 1, u64::from(u16::MAX)),
@@ -208,6 +221,7 @@ impl Config {
             let fits = (min..=max).contains(&value);
             (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
         }));
+        mistakes.extend(self.transports.mistakes());
         if self.profile == Profile::Standard && self.provision.is_some() {
             mistakes.push("--provision has no meaning in --profile standard".to_owned());
         }
@@ -240,15 +254,16 @@ mod tests {
         --waiting-max is 0; 1 to 100000000 are allowed
         ");
         let huge = u64::MAX.to_string();
-        let options = "--duplicate-probe-ms --unauthenticated-max --filters-per-client-max --stored-per-client-max --stored-hours-max --session-days-max --retained-max";
+        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-hours-max --session-days-max --retained-max";
         let all: Vec<String> = options.split(' ').map(|option| format!("{option} {huge}")).collect();
-        assert_eq!(mistakes(&all.join(" ")).lines().count(), 7);
+        assert_eq!(mistakes(&all.join(" ")).lines().count(), 8);
     }
 
     #[test]
     fn what_contradicts_itself_is_named() {
-        insta::assert_snapshot!(mistakes("--mqtt 0.0.0.0:1883 --profile standard --provision p.toml"), @r"
+        insta::assert_snapshot!(mistakes("--mqtt 0.0.0.0:1883 --mqtts 0.0.0.0:8883 --profile standard --provision p.toml"), @r"
         --mqtt 0.0.0.0:1883 is reachable without TLS; add --allow-plaintext if that is wanted
+        --mqtts needs --tls-cert and --tls-key
         --provision has no meaning in --profile standard
         ");
     }

@@ -4,7 +4,7 @@
 //! read batch ─▶ decode ─▶ route (PUBLISH) ─┬─▶ deliver to targets, one lock and one write each
 //!                                          └─▶ acknowledgements due, each when its batch is on disk
 //! ```
-//! TCP and WebSocket differ in how octets come and go; the engine here is the same.
+//! Transports differ in how octets come and go; the engine here is the same.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -29,14 +29,20 @@ use crate::store::Epoch;
 use crate::store::record::Receipt;
 use crate::sync::locked;
 
+/// From an accepted socket to CONNECT.
+pub mod arrival;
 /// CONNECT to CONNACK.
 pub mod handshake;
+/// The loop over a transport whose octets only its own task can write.
+mod pipe;
 /// SUBSCRIBE and UNSUBSCRIBE.
 mod subscribe;
 /// The loop over a TCP socket.
-pub mod tcp;
-/// The loop over a WebSocket.
-pub mod websocket;
+mod tcp;
+/// TLS as a pipe.
+mod tls;
+/// WebSocket as a pipe.
+mod websocket;
 
 /// Aliases a client may set.
 pub const TOPIC_ALIAS_MAX: u16 = 16;
@@ -373,9 +379,15 @@ impl Peer {
         self.broker.store.is_full() || self.with_link(|_, link| link.due.len() > DUE_MAX).unwrap_or(false)
     }
 
-    /// Everything in the outbox, for a transport with frames of its own.
+    /// Everything in the outbox, for a transport that only its own task can write to; until [`Peer::on_writable`]
+    /// nobody wakes the task for more.
     pub fn take_outbox(&self) -> bytes::Bytes {
-        self.with_link(|_, link| link.out.take()).unwrap_or_default()
+        let taken = self.with_link(|_, link| {
+            let octets = link.out.take();
+            link.blocked = !octets.is_empty();
+            octets
+        });
+        taken.unwrap_or_default()
     }
 
     /// Tells a client of MQTT 5 why, as far as the socket takes it.

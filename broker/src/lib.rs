@@ -7,6 +7,8 @@
 pub mod admission;
 /// What all connections share.
 pub mod broker;
+/// The certificates TLS shows and accepts.
+pub mod certificates;
 /// A client: its session, and its connection while it has one.
 pub mod client;
 /// ● Octets to packets and back.
@@ -19,6 +21,8 @@ pub mod connection;
 pub mod credential;
 /// ● How one connection is spoken to.
 pub mod dialect;
+/// Connections on their way to CONNACK.
+pub mod gate;
 /// A tenant.
 pub mod instance;
 /// When a session ends.
@@ -35,6 +39,8 @@ pub mod metrics;
 pub mod outbox;
 /// The provisioning file.
 pub mod provision;
+/// ● The header a proxy puts in front of a connection.
+pub mod proxy;
 /// From what is on disk to a broker as it was.
 pub mod recovery;
 /// ● Which refusals are logged.
@@ -75,6 +81,9 @@ use service_kit::metrics::Metrics;
 use tokio::net::TcpListener;
 use tracing::info;
 
+use crate::certificates::{Certificates, CertificatesError};
+use crate::listen::Transport;
+
 pub use broker::{Broker, OpenError, check};
 pub use config::Config;
 
@@ -85,6 +94,10 @@ pub struct Listeners {
     pub mqtt: TcpListener,
     /// MQTT over WebSocket.
     pub websocket: TcpListener,
+    /// MQTT over TLS, when there is a certificate.
+    pub mqtts: Option<TcpListener>,
+    /// MQTT over WebSocket over TLS, when there is a certificate.
+    pub wss: Option<TcpListener>,
     /// API.
     pub http: TcpListener,
 }
@@ -95,6 +108,9 @@ pub enum RunError {
     /// It could not start.
     #[error("the broker cannot start")]
     Open(#[from] OpenError),
+    /// It has no certificates to show.
+    #[error("the broker cannot speak TLS")]
+    Certificates(#[from] CertificatesError),
     /// It could not make its threads.
     #[error("the connection threads cannot be started")]
     Workers(#[from] std::io::Error),
@@ -114,9 +130,27 @@ impl Listeners {
         Ok(Listeners {
             mqtt: bind("--mqtt", config.mqtt)?,
             websocket: bind("--websocket", config.websocket)?,
+            mqtts: config.transports.mqtts_address().map(|address| bind("--mqtts", address)).transpose()?,
+            wss: config.transports.wss_address().map(|address| bind("--wss", address)).transpose()?,
             http: bind("--http", config.http)?,
         })
     }
+
+    /// Those of MQTT, with how their connections speak.
+    fn mqtt(self, certificates: Option<&Arc<Certificates>>) -> (Vec<(TcpListener, Transport)>, TcpListener) {
+        let secure = |listener: Option<TcpListener>, transport: fn(Arc<Certificates>) -> Transport| {
+            listener.zip(certificates.cloned()).map(|(listener, shown)| (listener, transport(shown)))
+        };
+        let plain = [(self.mqtt, Transport::Tcp), (self.websocket, Transport::WebSocket)];
+        let secured = [secure(self.mqtts, Transport::Tls), secure(self.wss, Transport::SecureWebSocket)];
+        (plain.into_iter().chain(secured.into_iter().flatten()).collect(), self.http)
+    }
+}
+
+/// What does not keep the broker from starting, and its operator should know all the same.
+pub fn warning(config: &Config, now: wire::Timestamp) -> Option<String> {
+    let material = certificates::read(&config.transports).ok().flatten();
+    material.and_then(|material| material.warning(now))
 }
 
 /// Runs a broker until the lifecycle stops.
@@ -128,6 +162,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let metrics = Metrics::new("broker");
     let guard = Guard::new(config.api.token.clone(), "broker", clock.clone());
+    let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
     let opened = Broker::open(config, clock, &metrics)?;
     let broker = opened.broker;
     broker.fire_recovered(opened.wills);
@@ -137,17 +172,20 @@ pub async fn run(
     let app = Arc::new(web::App::new(broker.clone(), guard, readiness.clone(), metrics.clone()));
     let stop = lifecycle.stopping();
     let connections = lifecycle.child();
-    for (listener, transport, name) in [
-        (listeners.mqtt, listen::Transport::Tcp, "mqtt"),
-        (listeners.websocket, listen::Transport::WebSocket, "websocket"),
-    ] {
+    if let Some(certificates) = &certificates {
+        let hangups = Certificates::hangups()?;
+        lifecycle.spawn("certificates", certificates.clone().follow(hangups, stop.clone()));
+    }
+    let (doors, http_listener) = listeners.mqtt(certificates.as_ref());
+    for (listener, transport) in doors {
+        let name = transport.name();
         info!(listener = name, address = ?listener.local_addr().ok(), "listening");
         let accepting =
             listen::accept(broker.clone(), listener, transport, workers.handles(), connections.clone());
         connections.spawn(name, accepting);
     }
-    info!(listener = "http", address = ?listeners.http.local_addr().ok(), "listening");
-    lifecycle.spawn("http", http::serve(listeners.http, web::routes::routes(&app), metrics, stop.clone()));
+    info!(listener = "http", address = ?http_listener.local_addr().ok(), "listening");
+    lifecycle.spawn("http", http::serve(http_listener, web::routes::routes(&app), metrics, stop.clone()));
     lifecycle.spawn("sweep", sweep::run(broker.clone(), stop.clone()));
     let store = broker.store.clone();
     let watched = lifecycle.clone();

@@ -12,24 +12,45 @@ use service_kit::lifecycle::Lifecycle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::broker::Broker;
-use crate::connection::{tcp, websocket};
+use crate::certificates::Certificates;
+use crate::connection::arrival::{self, Caller};
+use crate::gate::Pass;
+use crate::refusals::Refused;
 
 /// How a listener's connections speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Transport {
     /// MQTT over TCP.
     Tcp,
     /// MQTT over WebSocket.
     WebSocket,
+    /// MQTT over TLS.
+    Tls(Arc<Certificates>),
+    /// MQTT over WebSocket over TLS.
+    SecureWebSocket(Arc<Certificates>),
+}
+
+impl Transport {
+    /// A word for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Transport::Tcp => "mqtt",
+            Transport::WebSocket => "websocket",
+            Transport::Tls(_) => "mqtts",
+            Transport::SecureWebSocket(_) => "wss",
+        }
+    }
 }
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
-/// When no more files can be opened.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The first pause when no more files can be opened; each one after it is twice as long.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+/// The longest.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Binds a listener with a backlog for many clients coming back at once.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -92,35 +113,61 @@ pub async fn accept(
 ) -> io::Result<()> {
     let stop = lifecycle.stopping();
     for worker in workers.iter().cycle() {
-        let socket = tokio::select! {
+        let (socket, pass) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            socket = accept_one(&listener) => socket,
+            admitted = admit(&broker, &listener) => admitted,
         };
-        let (broker, stop) = (broker.clone(), stop.clone());
+        let (broker, transport, stop) = (broker.clone(), transport.clone(), stop.clone());
         let connection = async move {
             // Registered anew with the thread it will live on.
             let Ok(socket) = TcpStream::from_std(socket) else { return };
-            match transport {
-                Transport::Tcp => tcp::serve(broker, socket, stop).await,
-                Transport::WebSocket => websocket::serve(broker, socket, stop).await,
-            }
+            let Ok(peer) = socket.peer_addr() else { return };
+            arrival::serve(Caller::new(broker, pass, peer, stop), socket, transport).await;
         };
         lifecycle.spawn_connection_on(connection, worker);
     }
     Ok(())
 }
 
-async fn accept_one(listener: &TcpListener) -> std::net::TcpStream {
+/// The next connection there is a place for; the others are closed.
+async fn admit(broker: &Broker, listener: &TcpListener) -> (std::net::TcpStream, Pass) {
     loop {
-        match listener.accept().await {
-            Ok((socket, _)) => match socket.into_std() {
-                Ok(socket) => return socket,
-                Err(error) => warn!(%error, "an accepted socket cannot be used"),
-            },
-            Err(error) => {
-                warn!(%error, "cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+        let socket = accept_one(broker, listener).await;
+        if let Some(pass) = broker.gate.enter() {
+            return (socket, pass);
+        }
+        let reason = "handshakes_max";
+        broker.metrics.connection_refused(reason);
+        if broker.logs_refusal(Refused::Connect, reason) {
+            info!(reason, peer = ?socket.peer_addr().ok(), "connection refused");
         }
     }
+}
+
+async fn accept_one(broker: &Broker, listener: &TcpListener) -> std::net::TcpStream {
+    let mut pause = ACCEPT_PAUSE_MIN;
+    loop {
+        let accepted = listener.accept().await.and_then(|(socket, _)| socket.into_std());
+        let error = match accepted {
+            Ok(socket) => return socket,
+            Err(error) => error,
+        };
+        let is_over = is_over(&error);
+        let reason = if is_over { "connection_over" } else { "resources" };
+        broker.gate.accept_failed(reason);
+        if broker.logs_refusal(Refused::Connect, reason) {
+            warn!(%error, "cannot accept");
+        }
+        if !is_over {
+            // What was lacking will not be there at once: the connection stays in the queue, and so would the error.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+        }
+    }
+}
+
+/// Whether an error concerns one connection, which has ended before it was accepted.
+fn is_over(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    [ConnectionAborted, ConnectionReset, Interrupted].contains(&error.kind())
 }

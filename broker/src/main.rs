@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use broker::{Config, Listeners, check, run};
+use broker::{Config, Listeners, check, run, warning};
 use clap::Parser;
 use service_kit::clock::Clock;
 use service_kit::lifecycle::Lifecycle;
 use service_kit::telemetry;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -28,10 +28,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         error!("{mistake}");
     }
     anyhow::ensure!(mistakes.is_empty(), "nothing was started: {} to mend", mistakes.len());
+    let clock = Clock::system();
+    if let Some(warning) = warning(&config, clock.now()) {
+        warn!("{warning}");
+    }
     let listeners = Listeners::bind(&config)?;
     let lifecycle = Lifecycle::new();
     lifecycle.stop_on_signals();
-    run(config, listeners, Clock::system(), lifecycle).await?;
+    run(config, listeners, clock, lifecycle).await?;
     info!("stopped");
     Ok(())
 }

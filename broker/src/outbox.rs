@@ -103,11 +103,11 @@ impl Outbox {
 
     /// Takes everything, for a transport that wants whole frames.
     pub fn take(&mut self) -> Bytes {
-        self.bytes = 0;
+        let bytes = std::mem::take(&mut self.bytes);
         if self.chunks.is_empty() {
             return self.tail.split().freeze();
         }
-        let mut all = BytesMut::with_capacity(self.bytes);
+        let mut all = BytesMut::with_capacity(bytes);
         for chunk in self.chunks.drain(..) {
             all.extend_from_slice(&chunk);
         }

@@ -44,7 +44,7 @@ const AUTH_METHOD_CHARS_SHOWN: usize = 40;
 pub struct Origin {
     /// From where.
     pub peer: SocketAddr,
-    /// For writing from any task; `None` when the transport has frames of its own.
+    /// For writing from any task; `None` when only its own task can write.
     pub socket: Option<Arc<TcpStream>>,
 }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::Peer;
-use super::handshake::{CONNECT_BYTES_MAX, CONNECT_SECS_MAX, HandshakeError, Origin, handshake};
+use super::arrival::Caller;
+use super::handshake::CONNECT_BYTES_MAX;
 use crate::admission::code;
 use crate::broker::Broker;
 use crate::client::CloseReason;
@@ -30,35 +30,32 @@ thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
-/// Serves one connection until it ends.
-pub async fn serve(broker: Arc<Broker>, socket: TcpStream, stop: CancellationToken) {
-    let Ok(address) = socket.peer_addr() else { return };
-    if !broker.begin_handshake(address.ip()) {
-        broker.metrics.connection_refused("unauthenticated");
-        return;
-    }
+/// Serves one connection from CONNECT to its end.
+pub async fn serve(caller: Box<Caller>, socket: TcpStream) {
     let socket = Arc::new(socket);
-    let _ = socket.set_nodelay(true);
-    let origin = Origin { peer: address, socket: Some(socket.clone()) };
-    let deadline = Duration::from_secs(CONNECT_SECS_MAX);
-    let first = tokio::select! {
-        first = timeout(deadline, read_connect(&socket)) => first,
-        () = stop.cancelled() => return broker.end_handshake(address.ip()),
-    };
-    let begun = match first {
-        Ok(Ok(first)) => begin(&broker, &socket, origin, first, &stop).await,
-        Ok(Err(refusal)) => refuse(&broker, &socket, refusal).await,
-        Err(_) => {
-            broker.metrics.connection_refused("connect_timeout");
-            None
+    let stop = caller.stop.clone();
+    // Boxed, so that a connection does not carry the size of its beginning to its end.
+    let Some((mut peer, rest)) = Box::pin(let_in(caller, &socket)).await else { return };
+    let reason = run(&mut peer, &socket, rest, &stop).await;
+    peer.say_goodbye(reason);
+    peer.end(reason);
+}
+
+async fn let_in(caller: Box<Caller>, socket: &Arc<TcpStream>) -> Option<(Peer, BytesMut)> {
+    let answer = match caller.within("connect_timeout", read_connect(socket)).await? {
+        Ok((connect, rest)) => match caller.begin(&connect, Some(socket.clone())).await {
+            Ok(peer) => return Some((peer, rest)),
+            Err(answer) => answer,
+        },
+        Err(failure) => {
+            count_failure(&caller.broker, &failure);
+            answer_to(&failure)
         }
     };
-    broker.end_handshake(address.ip());
-    if let Some((mut peer, rest)) = begun {
-        let reason = run(&mut peer, &socket, rest, &stop).await;
-        peer.say_goodbye(reason);
-        peer.end(reason);
-    }
+    // Who is refused has no place any more, however slowly the answer goes.
+    drop(caller);
+    write_all(socket, &answer).await;
+    None
 }
 
 /// What precedes CONNACK 0 and goes wrong.
@@ -143,34 +140,6 @@ pub fn count_failure(broker: &Broker, failure: &ConnectFailure) {
     }
 }
 
-async fn refuse(broker: &Broker, socket: &TcpStream, failure: ConnectFailure) -> Option<(Peer, BytesMut)> {
-    count_failure(broker, &failure);
-    write_all(socket, &answer_to(&failure)).await;
-    None
-}
-
-async fn begin(
-    broker: &Arc<Broker>,
-    socket: &TcpStream,
-    origin: Origin,
-    first: FirstPacket,
-    stop: &CancellationToken,
-) -> Option<(Peer, BytesMut)> {
-    let (connect, rest) = first;
-    let outcome = tokio::select! {
-        outcome = handshake(broker, &connect, origin) => outcome,
-        () = stop.cancelled() => return None,
-    };
-    match outcome {
-        Ok(peer) => Some((peer, rest)),
-        Err(HandshakeError::Refused(refusal)) => {
-            write_all(socket, &refusal.connack(connect.version)).await;
-            None
-        }
-        Err(HandshakeError::Store(_)) => None,
-    }
-}
-
 async fn write_all(socket: &TcpStream, mut octets: &[u8]) {
     while !octets.is_empty() {
         if socket.writable().await.is_err() {
@@ -251,7 +220,8 @@ fn read_some(peer: &mut Peer, socket: &TcpStream, rest: &mut BytesMut) -> Result
     })
 }
 
-fn take_packets(peer: &mut Peer, rest: &mut BytesMut) -> Result<(), CloseReason> {
+/// Handles the whole packets in `rest` and keeps what is left.
+pub fn take_packets(peer: &mut Peer, rest: &mut BytesMut) -> Result<(), CloseReason> {
     let consumed = peer.on_octets(rest)?;
     if consumed == rest.len() {
         *rest = BytesMut::new();
@@ -261,8 +231,13 @@ fn take_packets(peer: &mut Peer, rest: &mut BytesMut) -> Result<(), CloseReason>
     Ok(())
 }
 
+/// Lends the thread's buffer.
+pub fn with_read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    READ_BUFFER.with_borrow_mut(|buffer| read(buffer))
+}
+
 /// Has the kernel find out whether the peer is there: one question a second, three without an answer end the socket.
-fn probe(socket: &TcpStream) {
+pub fn probe(socket: &TcpStream) {
     let second = Duration::from_secs(1);
     let keepalive = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(3);
     if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {

@@ -1,74 +1,42 @@
-//! The loop over a WebSocket: path `/mqtt`, sub-protocol `mqtt`, binary frames (MQTT 3.1.1 section 6).
+//! WebSocket as a pipe: path `/mqtt`, sub-protocol `mqtt`, binary frames (MQTT 3.1.1 section 6).
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
-use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-use super::Peer;
-use super::handshake::{CONNECT_SECS_MAX, HandshakeError, Origin, handshake};
-use super::tcp::{ConnectFailure, FirstPacket, answer_to, count_failure, parse_connect};
-use crate::broker::Broker;
-use crate::client::CloseReason;
+use super::arrival::Caller;
+use super::pipe::{Closed, Pipe};
 
 /// The path and the sub-protocol.
 const PATH: &str = "/mqtt";
 const PROTOCOL: &str = "mqtt";
 
-type Socket = WebSocketStream<TcpStream>;
+/// What a WebSocket lies on: TCP or TLS.
+pub trait Carrier: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for S {}
 
-/// Serves one connection until it ends.
-pub async fn serve(broker: Arc<Broker>, stream: TcpStream, stop: CancellationToken) {
-    let Ok(address) = stream.peer_addr() else { return };
-    if !broker.begin_handshake(address.ip()) {
-        broker.metrics.connection_refused("unauthenticated");
-        return;
-    }
-    let _ = stream.set_nodelay(true);
-    let deadline = Duration::from_secs(CONNECT_SECS_MAX);
-    let first = tokio::select! {
-        first = timeout(deadline, upgrade(stream, broker.config.packet_bytes_max())) => first,
-        () = stop.cancelled() => return broker.end_handshake(address.ip()),
-    };
-    let Ok(Some((mut socket, first))) = first else {
-        broker.metrics.connection_refused("websocket_upgrade");
-        return broker.end_handshake(address.ip());
-    };
-    let origin = Origin { peer: address, socket: None };
-    let begun = tokio::select! {
-        begun = begin(&broker, &mut socket, origin, first) => begun,
-        () = stop.cancelled() => None,
-    };
-    broker.end_handshake(address.ip());
-    if let Some((mut peer, rest)) = begun {
-        let reason = run(&mut peer, &mut socket, rest, &stop).await;
-        peer.say_goodbye(reason);
-        let _ = flush(&peer, &mut socket).await;
-        peer.end(reason);
-    }
-    let _ = timeout(Duration::from_secs(1), socket.close(None)).await;
+/// A WebSocket.
+struct Socket<S> {
+    frames: WebSocketStream<S>,
+    ping: bool,
 }
 
-async fn upgrade(
-    stream: TcpStream,
-    packet_bytes_max: usize,
-) -> Option<(Socket, Result<FirstPacket, ConnectFailure>)> {
-    let limits = WebSocketConfig::default()
-        .max_message_size(Some(packet_bytes_max + 1024))
-        .max_frame_size(Some(packet_bytes_max + 1024));
-    let mut socket = accept_hdr_async_with_config(stream, check_request, Some(limits)).await.ok()?;
-    let first = read_connect(&mut socket).await;
-    Some((socket, first))
+/// The upgrade; nothing when it fails, which is counted.
+pub async fn upgrade<S: Carrier>(caller: &Caller, stream: S) -> Option<Box<dyn Pipe>> {
+    let bytes_max = caller.broker.config.packet_bytes_max() + 1024;
+    let limits = WebSocketConfig::default().max_message_size(Some(bytes_max)).max_frame_size(Some(bytes_max));
+    let upgrading = accept_hdr_async_with_config(stream, check_request, Some(limits));
+    let outcome = caller.within("websocket_upgrade", upgrading).await?;
+    let frames = outcome.map_err(|error| caller.refuse("websocket_upgrade", &error)).ok()?;
+    Some(Box::new(Socket { frames, ping: false }))
 }
 
 #[expect(clippy::result_large_err, reason = "the signature is the library's")]
@@ -93,44 +61,6 @@ fn check_request(request: &Request, mut response: Response) -> Result<Response, 
     Ok(response)
 }
 
-async fn read_connect(socket: &mut Socket) -> Result<FirstPacket, ConnectFailure> {
-    let mut octets = BytesMut::new();
-    loop {
-        if let Some(connect) = parse_connect(&mut octets)? {
-            return Ok((connect, octets));
-        }
-        let frame = socket.next().await.and_then(Result::ok).ok_or(ConnectFailure::Socket)?;
-        match incoming(frame) {
-            Incoming::Octets(more) => octets.extend_from_slice(&more),
-            Incoming::Nothing => {}
-            Incoming::Close => return Err(ConnectFailure::Socket),
-        }
-    }
-}
-
-async fn begin(
-    broker: &Arc<Broker>,
-    socket: &mut Socket,
-    origin: Origin,
-    first: Result<FirstPacket, ConnectFailure>,
-) -> Option<(Peer, BytesMut)> {
-    let answer = match first {
-        Err(failure) => {
-            count_failure(broker, &failure);
-            answer_to(&failure)
-        }
-        Ok((connect, rest)) => match handshake(broker, &connect, origin).await {
-            Ok(peer) => return Some((peer, rest)),
-            Err(HandshakeError::Refused(refusal)) => refusal.connack(connect.version),
-            Err(HandshakeError::Store(_)) => Vec::new(),
-        },
-    };
-    if !answer.is_empty() {
-        let _ = socket.send(Frame::Binary(answer.into())).await;
-    }
-    None
-}
-
 /// What a frame is to MQTT.
 enum Incoming {
     Octets(Bytes),
@@ -147,65 +77,42 @@ fn incoming(frame: Frame) -> Incoming {
     }
 }
 
-async fn run(
-    peer: &mut Peer,
-    socket: &mut Socket,
-    mut rest: BytesMut,
-    stop: &CancellationToken,
-) -> CloseReason {
-    let wake = peer.wake.clone();
-    if let Err(reason) = peer.on_octets(&rest) {
-        return reason;
-    }
-    rest.clear();
-    loop {
-        if let Err(reason) = flush(peer, socket).await {
-            return reason;
-        }
-        let hold = peer.must_hold();
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return CloseReason::Stopping,
-            () = wake.notified() => {
-                if let Err(reason) = peer.on_wake() {
-                    let _ = flush(peer, socket).await;
-                    return reason;
-                }
-                if peer.takes_probe() && socket.send(Frame::Ping(Bytes::new())).await.is_err() {
-                    return CloseReason::ClosedByClient;
-                }
-            }
-            frame = socket.next(), if !hold => match frame.and_then(Result::ok).map(incoming) {
-                Some(Incoming::Octets(octets)) => {
-                    rest.extend_from_slice(&octets);
-                    match peer.on_octets(&rest) {
-                        Ok(consumed) => drop(rest.split_to(consumed)),
-                        Err(reason) => return reason,
-                    }
-                }
+impl<S: Carrier> Pipe for Socket<S> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            let frame = ready!(Pin::new(&mut self.frames).poll_next(cx));
+            match frame.and_then(Result::ok).map(incoming) {
+                Some(Incoming::Octets(octets)) => return Poll::Ready(Some(octets)),
                 Some(Incoming::Nothing) => {}
-                Some(Incoming::Close) | None => return CloseReason::ClosedByClient,
-            },
-            () = peer.broker.store.progress(), if hold => {}
+                Some(Incoming::Close) | None => return Poll::Ready(None),
+            }
         }
     }
-}
 
-/// How long a peer may take no octets before it counts as gone.
-const WRITE_SECS_MAX: u64 = 30;
-
-async fn flush(peer: &Peer, socket: &mut Socket) -> Result<(), CloseReason> {
-    let octets = peer.take_outbox();
-    if octets.is_empty() {
-        return Ok(());
-    }
-    let sent = timeout(Duration::from_secs(WRITE_SECS_MAX), socket.send(Frame::Binary(octets))).await;
-    match sent {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            debug!(client.id = %peer.client.id, %error, "a WebSocket failed");
-            Err(CloseReason::ClosedByClient)
+    fn poll_send(&mut self, cx: &mut Context<'_>, octets: &mut Bytes) -> Poll<Result<(), Closed>> {
+        let mut frames = Pin::new(&mut self.frames);
+        loop {
+            let frame = if self.ping {
+                Frame::Ping(Bytes::new())
+            } else if octets.is_empty() {
+                return frames.poll_flush(cx).map_err(|_| Closed);
+            } else {
+                Frame::Binary(octets.clone())
+            };
+            if ready!(frames.as_mut().poll_ready(cx)).is_err() || frames.as_mut().start_send(frame).is_err() {
+                return Poll::Ready(Err(Closed));
+            }
+            if !std::mem::take(&mut self.ping) {
+                octets.clear();
+            }
         }
-        Err(_) => Err(CloseReason::SlowReader),
+    }
+
+    fn ask(&mut self) {
+        self.ping = true;
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.frames).poll_close(cx).map(drop)
     }
 }

@@ -10,8 +10,8 @@ use clap::Parser;
 use service_kit::clock::Clock;
 use service_kit::lifecycle::Lifecycle;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wire::credential::signature_password;
@@ -66,6 +66,8 @@ allow = [{ topic = "news/#", actions = "RW" }, { topic = "down/p2p/+", actions =
 pub struct TestBroker {
     pub mqtt: SocketAddr,
     pub websocket: SocketAddr,
+    pub mqtts: Option<SocketAddr>,
+    pub wss: Option<SocketAddr>,
     pub http: String,
     pub clock: Clock,
     dir: Arc<TempDir>,
@@ -101,10 +103,13 @@ impl TestBroker {
         let listeners = Listeners::bind(&config).unwrap();
         let (mqtt, websocket) =
             (listeners.mqtt.local_addr().unwrap(), listeners.websocket.local_addr().unwrap());
+        let secured =
+            |listener: &Option<TcpListener>| listener.as_ref().map(|listener| listener.local_addr().unwrap());
+        let (mqtts, wss) = (secured(&listeners.mqtts), secured(&listeners.wss));
         let http = format!("http://{}", listeners.http.local_addr().unwrap());
         let lifecycle = Lifecycle::new();
         let running = tokio::spawn(broker::run(config, listeners, clock.clone(), lifecycle.clone()));
-        TestBroker { mqtt, websocket, http, clock, dir, arguments, lifecycle, running }
+        TestBroker { mqtt, websocket, mqtts, wss, http, clock, dir, arguments, lifecycle, running }
     }
 
     /// Stops in order and starts again on the same data.
@@ -146,12 +151,27 @@ impl TestBroker {
 
     /// The value of a metric, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
-        let text = reqwest::get(format!("{}/metrics", self.http)).await.unwrap().text().await.unwrap();
-        text.lines()
-            .filter(|line| line.starts_with(name) && !line.starts_with('#'))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        metric(&self.http, name).await
     }
+
+    /// Waits until a metric has this value.
+    pub async fn metric_becomes(&self, name: &str, value: f64) {
+        let becomes = async {
+            while (self.metric(name).await - value).abs() > f64::EPSILON {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, becomes).await.unwrap_or_else(|_| panic!("{name} did not become {value}"));
+    }
+}
+
+/// The value of a metric of whoever serves `http`, summed over its labels.
+pub async fn metric(http: &str, name: &str) -> f64 {
+    let text = reqwest::get(format!("{http}/metrics")).await.unwrap().text().await.unwrap();
+    text.lines()
+        .filter(|line| line.starts_with(name) && !line.starts_with('#'))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// The command line of a broker on free ports.
@@ -274,14 +294,23 @@ pub fn unsubscribe(packet_id: u16, filters: &[&str]) -> Vec<u8> {
     packet(0xA2, &body)
 }
 
+/// What carries octets both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
 /// A client that speaks octets.
-pub struct Octets(TcpStream);
+pub struct Octets(Box<dyn Duplex>);
 
 impl Octets {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Octets(stream)
+        Octets::over(stream)
+    }
+
+    /// Over whatever carries octets.
+    pub fn over(stream: impl Duplex + 'static) -> Self {
+        Octets(Box::new(stream))
     }
 
     pub async fn send(&mut self, octets: &[u8]) {

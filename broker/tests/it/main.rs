@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod accept;
 mod api;
 mod bad_input;
 mod connect;
@@ -12,7 +13,10 @@ mod kill;
 mod log;
 mod mosquitto;
 mod p2p;
+mod pki;
+mod proxy;
 mod publish;
 mod retained_and_wills;
 mod subscribe;
+mod tls;
 mod websocket;
