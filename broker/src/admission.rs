@@ -59,6 +59,9 @@ pub enum Refusal {
     /// As many clients as there may be.
     #[error("the instance has reached its limit of {0} connections")]
     Connections(usize),
+    /// What it asks for cannot be stored for now.
+    #[error("the disk of the broker is full; sessions that are to be kept cannot begin")]
+    DiskFull,
     /// Too many failures from this address with this client ID.
     #[error("locked out after repeated failures")]
     LockedOut,
@@ -79,7 +82,7 @@ impl Refusal {
             Refusal::OtherGroup(_) | Refusal::Will(_) | Refusal::LockedOut | Refusal::AuthMethod(_) => {
                 code::NOT_AUTHORIZED
             }
-            Refusal::Connections(_) => code::UNAVAILABLE,
+            Refusal::Connections(_) | Refusal::DiskFull => code::UNAVAILABLE,
         }
     }
 
@@ -90,7 +93,7 @@ impl Refusal {
             Refusal::Credential(_) | Refusal::WrongPassword => reason::BAD_CREDENTIALS,
             Refusal::OtherGroup(_) | Refusal::LockedOut => reason::NOT_AUTHORIZED,
             Refusal::Will(refusal) => refusal.code(),
-            Refusal::Connections(_) => reason::QUOTA_EXCEEDED,
+            Refusal::Connections(_) | Refusal::DiskFull => reason::QUOTA_EXCEEDED,
             Refusal::AuthMethod(_) => reason::BAD_AUTH_METHOD,
         }
     }
@@ -117,6 +120,7 @@ impl Refusal {
             Refusal::OtherGroup(_) => "group_not_allowed",
             Refusal::Will(_) => "will",
             Refusal::Connections(_) => "connections",
+            Refusal::DiskFull => "disk_full",
             Refusal::LockedOut => "locked_out",
             Refusal::Duplicate => "client_id_conflict",
             Refusal::AuthMethod(_) => "auth_method",

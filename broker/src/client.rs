@@ -17,13 +17,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use wire::Timestamp;
 
-use crate::codec::answer::{self, Ack};
+use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::{NEVER_EXPIRES, Version, reason};
 use crate::outbox::{Outbox, SLICES_MAX};
 use crate::rows::KeptWill;
 use crate::rules::Permissions;
 use crate::session::{Session, SessionLimits};
-use crate::store::{Epoch, Store};
+use crate::store::{Epoch, Outcome, Store};
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,8 @@ pub enum CloseReason {
     SlowReader,
     /// Somebody else has its client ID.
     TakenOver,
+    /// What it needs cannot be stored for now.
+    DiskFull,
     /// An administrator.
     ClosedByAdmin,
     /// The broker stops.
@@ -62,6 +64,7 @@ impl CloseReason {
             CloseReason::PublishRefused(_) => "publish refused",
             CloseReason::SlowReader => "slow reader",
             CloseReason::TakenOver => "clientId conflict",
+            CloseReason::DiskFull => "disk full",
             CloseReason::ClosedByAdmin => "closed by administrator",
             CloseReason::Stopping => "stopping",
         }
@@ -75,7 +78,7 @@ impl CloseReason {
             | CloseReason::ClosedByClient => None,
             CloseReason::NoHeart => Some(reason::KEEP_ALIVE_TIMEOUT),
             CloseReason::ProtocolError(code) | CloseReason::PublishRefused(code) => Some(code),
-            CloseReason::SlowReader => Some(reason::QUOTA_EXCEEDED),
+            CloseReason::SlowReader | CloseReason::DiskFull => Some(reason::QUOTA_EXCEEDED),
             CloseReason::TakenOver => Some(reason::SESSION_TAKEN_OVER),
             CloseReason::ClosedByAdmin => Some(reason::ADMINISTRATIVE_ACTION),
             CloseReason::Stopping => Some(reason::SERVER_SHUTTING_DOWN),
@@ -138,21 +141,41 @@ pub struct Link {
 }
 
 impl Link {
-    /// Moves acknowledgements that are durable into the outbox.
-    pub fn release_due(&mut self, store: &Store) {
+    /// Moves acknowledgements that are durable into the outbox. Of what there was no room for, a publish of MQTT 5 is
+    /// refused with a reason; for anything else there is no word, and the connection ends.
+    pub fn release_due(&mut self, store: &Store, session: &mut Session) {
         while let Some(due) = self.due.front() {
-            if !store.is_durable(due.epoch) {
-                return;
+            let is_refused = match store.outcome(due.epoch) {
+                Outcome::Pending => return,
+                Outcome::Durable => false,
+                Outcome::Refused => true,
+            };
+            match self.due.pop_front().map(|due| due.octets) {
+                Some(DueOctets::Ack(ack)) if is_refused => self.refuse(ack, session),
+                Some(DueOctets::Octets(_)) if is_refused => self.close(CloseReason::DiskFull),
+                Some(DueOctets::Ack(ack)) => self.put_ack(ack),
+                Some(DueOctets::Octets(octets)) => self.out.put(&octets),
+                None => return,
             }
-            match &due.octets {
-                DueOctets::Ack(ack) => {
-                    let (octets, count) = answer::ack(*ack, self.out.dialect.version());
-                    self.out.put(&octets[..count]);
-                }
-                DueOctets::Octets(octets) => self.out.put(octets),
-            }
-            self.due.pop_front();
         }
+    }
+
+    fn refuse(&mut self, ack: Ack, session: &mut Session) {
+        let has_word = matches!(ack.kind, AckKind::PubAck | AckKind::PubRec);
+        if ack.kind == AckKind::PubRec {
+            // The exchange is over: what comes under this identifier is new.
+            session.on_pubrel(ack.packet_id);
+        }
+        if has_word && self.out.dialect.version() == Version::V5 && self.closing.is_none() {
+            self.put_ack(Ack { reason: reason::QUOTA_EXCEEDED, ..ack });
+        } else {
+            self.close(CloseReason::DiskFull);
+        }
+    }
+
+    fn put_ack(&mut self, ack: Ack) {
+        let (octets, count) = answer::ack(ack, self.out.dialect.version());
+        self.out.put(&octets[..count]);
     }
 
     /// Writes what the socket takes; wakes the task when it takes no more, or when only the task can write.

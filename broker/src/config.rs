@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use service_kit::config::{ApiArgs, LogArgs};
 
+use crate::quota::QuotaLimits;
 use crate::rules::Profile;
 use crate::session::SessionLimits;
 
@@ -99,6 +100,12 @@ pub struct Limits {
     /// Stored messages for one client; the oldest is dropped
     #[arg(long, env = "BROKER_STORED_PER_CLIENT_MAX", default_value_t = 1000, value_name = "N")]
     pub stored_per_client_max: usize,
+    /// Messages stored for the clients of one instance; the oldest is dropped
+    #[arg(long, env = "BROKER_STORED_MESSAGES_MAX", default_value_t = 1_000_000, value_name = "N")]
+    pub stored_messages_max: usize,
+    /// Octets of topics, properties and payloads stored for the clients of one instance; the oldest message is dropped
+    #[arg(long, env = "BROKER_STORED_BYTES_MAX", default_value_t = 4 * 1024 * 1024 * 1024, value_name = "BYTES")]
+    pub stored_bytes_max: u64,
     /// How long an offline message is kept, in hours
     #[arg(long, env = "BROKER_STORED_HOURS_MAX", default_value_t = 72, value_name = "HOURS")]
     pub stored_hours_max: u64,
@@ -123,6 +130,8 @@ const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 4 * 64 + 2 + PROPERTIES_BYTES_MAX;
 const REMAINING_LENGTH_MAX: usize = 268_435_455;
 /// More of anything than a process could hold.
 const COUNT_MAX: u64 = 100_000_000;
+/// Any one message of the strict profile fits.
+const STORED_BYTES_MIN: u64 = 128 * 1024;
 /// Largest packet of the standard profile.
 const STANDARD_PACKET_BYTES_MAX: usize = 1024 * 1024;
 
@@ -173,8 +182,13 @@ impl Config {
         }
     }
 
+    /// Bounds of what one instance stores.
+    pub fn quota_limits(&self) -> QuotaLimits {
+        QuotaLimits { messages_max: self.limits.stored_messages_max, bytes_max: self.limits.stored_bytes_max }
+    }
+
     /// Option, value, and what is allowed.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 12] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 14] {
         let Limits {
             connections_max,
             unauthenticated_max,
@@ -184,6 +198,8 @@ impl Config {
             inflight_max,
             waiting_max,
             stored_per_client_max,
+            stored_messages_max,
+            stored_bytes_max,
             stored_hours_max,
             session_days_max,
             keep_alive_secs_max: _,
@@ -201,6 +217,8 @@ impl Config {
             ("--inflight-max", number(inflight_max), 1, u64::from(u16::MAX)),
             ("--waiting-max", number(waiting_max), 1, COUNT_MAX),
             ("--stored-per-client-max", number(stored_per_client_max), 1, COUNT_MAX),
+            ("--stored-messages-max", number(stored_messages_max), 1, COUNT_MAX),
+            ("--stored-bytes-max", stored_bytes_max, STORED_BYTES_MIN, u64::MAX / 2),
             ("--stored-hours-max", stored_hours_max, 1, 10 * 366 * 24),
             ("--session-days-max", session_days_max, 1, 10 * 366),
             ("--retained-max", number(retained_max), 0, COUNT_MAX),
@@ -254,9 +272,9 @@ mod tests {
         --waiting-max is 0; 1 to 100000000 are allowed
         ");
         let huge = u64::MAX.to_string();
-        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-hours-max --session-days-max --retained-max";
+        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max";
         let all: Vec<String> = options.split(' ').map(|option| format!("{option} {huge}")).collect();
-        assert_eq!(mistakes(&all.join(" ")).lines().count(), 8);
+        assert_eq!(mistakes(&all.join(" ")).lines().count(), 10);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub mod arrival;
 pub mod handshake;
 /// The loop over a transport whose octets only its own task can write.
 mod pipe;
+/// What a receiver says of QoS 2, and what is said when there is no room.
+mod settle;
 /// SUBSCRIBE and UNSUBSCRIBE.
 mod subscribe;
 /// The loop over a TCP socket.
@@ -146,16 +148,11 @@ impl Peer {
     fn on_control(&mut self, packet: Packet<'_>, now: Timestamp, acks: &mut Acks) -> Result<(), CloseReason> {
         match packet {
             Packet::PubAck(id, _) => self.on_receiver_ack(|session, _| session.on_puback(id)),
-            Packet::PubRec(id, code) => {
-                self.on_receiver_ack(|session, link| session.on_pubrec(id, code, &mut link.out));
-            }
-            Packet::PubComp(id, _) => self.on_receiver_ack(|session, _| {
-                session.on_pubcomp(id);
-                None
-            }),
+            Packet::PubRec(id, code) => self.on_pubrec(id, code, acks),
+            Packet::PubComp(id, _) => self.on_pubcomp(id),
             Packet::PubRel(id, _) => self.on_pubrel(id, acks),
             Packet::Subscribe(subscribe) => return self.on_subscribe(subscribe, acks),
-            Packet::Unsubscribe(id, filters) => self.on_unsubscribe(id, &filters, acks),
+            Packet::Unsubscribe(id, filters) => return self.on_unsubscribe(id, &filters, acks),
             Packet::PingReq => {
                 self.with_link(|_, link| link.out.put(&answer::PINGRESP));
             }
@@ -219,6 +216,9 @@ impl Peer {
             wake: Some(&self.wake),
         };
         let routed = self.broker.route(message, &destination, sender, deliveries);
+        if routed.is_refused {
+            return self.not_stored(&topic, publish, acks);
+        }
         let reason = if routed.has_receiver { reason::SUCCESS } else { reason::NO_MATCHING_SUBSCRIBERS };
         if let Some(kind) = ack_of(publish.qos) {
             acks.push(due(routed.epoch, Ack { kind, packet_id: publish.packet_id, reason }));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use crate::client::Client;
+use crate::quota::Quota;
 use crate::retained::Retained;
 use crate::rules::Rules;
 use crate::sync::{read_locked, write_locked};
@@ -76,6 +77,8 @@ pub struct Instance {
     pub subscriptions: RwLock<Trie<Arc<Client>>>,
     /// Retained messages.
     pub retained: RwLock<Retained>,
+    /// What it stores for clients that have not acknowledged.
+    pub quota: Arc<Quota>,
     /// Open connections.
     pub connections: AtomicUsize,
 }
@@ -90,6 +93,7 @@ impl Instance {
             clients: Clients::new(),
             subscriptions: RwLock::default(),
             retained: RwLock::default(),
+            quota: Arc::default(),
             connections: AtomicUsize::new(0),
         }
     }

@@ -41,6 +41,8 @@ pub mod outbox;
 pub mod provision;
 /// ● The header a proxy puts in front of a connection.
 pub mod proxy;
+/// How much one instance stores.
+pub mod quota;
 /// From what is on disk to a broker as it was.
 pub mod recovery;
 /// ● Which refusals are logged.
@@ -49,6 +51,8 @@ pub mod refusals;
 pub mod registry;
 /// ● The retained message of each topic.
 pub mod retained;
+/// What is not stored any more.
+mod retention;
 /// From a message to everybody it is for.
 pub mod route;
 /// The rows beside the log.

@@ -11,6 +11,7 @@ use crate::instance::Instance;
 use crate::rows;
 use crate::store::Epoch;
 use crate::store::tables::{RowChange, Table};
+use crate::stored::Stored;
 use crate::sync::{locked, write_locked};
 use crate::trie::Place;
 
@@ -82,8 +83,7 @@ impl Broker {
     pub fn forget_old(&self, instance: &Instance, client: &Arc<Client>, now: Timestamp) {
         let message_age = Duration::from_hours(self.config.limits.stored_hours_max);
         let mut state = locked(&client.state);
-        let too_old =
-            |stored: &crate::stored::Stored| now.since(stored.at) > message_age || stored.is_expired(now);
+        let too_old = |stored: &Stored| now.since(stored.at) > message_age || stored.is_expired(now);
         let mut gone = state.session.expire(too_old);
         self.metrics.messages_dropped("expired", gone.len());
         if state.link.is_none() && now.since(state.seen) > self.config.session_age() {

@@ -124,6 +124,11 @@ impl Message {
         self.body.slice(self.head_bytes()..)
     }
 
+    /// Octets of topic, properties and payload.
+    pub fn octets(&self) -> u32 {
+        u32::try_from(self.body.len()).unwrap_or(u32::MAX)
+    }
+
     fn head_bytes(&self) -> usize {
         self.topic_bytes as usize + self.properties_bytes as usize
     }

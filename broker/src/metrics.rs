@@ -12,6 +12,7 @@ use service_kit::metrics::Metrics;
 
 use crate::client::CloseReason;
 use crate::store::Store;
+use crate::sync::locked;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabel {
@@ -95,6 +96,12 @@ impl BrokerMetrics {
             registry.register("messages_sent", "Messages delivered, by kind and QoS", sent);
             registry.register("messages_dropped", "Messages dropped, by reason", figures.dropped.clone());
             registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
+            let figures = store.figures();
+            let seconds = figures.latency_seconds.clone();
+            registry.register("store_latency_seconds", "From submission to the end of the batch", seconds);
+            let seconds = figures.sync_seconds.clone();
+            registry.register("store_sync_seconds", "Write and fsync of a batch", seconds);
+            registry.register("store_batch_bytes", "Octets of a batch", figures.batch_bytes.clone());
             registry.register_collector(Box::new(StoreCollector(store.clone())));
         });
         figures
@@ -177,25 +184,47 @@ struct StoreCollector(Arc<Store>);
 impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let figures = self.0.figures();
+        let journal = *locked(&figures.journal);
+        let load = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
         let counters = [
-            ("store_syncs", "Batches synced to disk", &figures.syncs),
-            ("store_messages", "Message records written", &figures.messages),
+            ("store_syncs", "Batches synced to disk", load(&figures.syncs)),
+            ("store_messages", "Message records written", load(&figures.messages)),
             (
                 "store_messages_skipped",
                 "Records not written: every receiver was done first",
-                &figures.messages_skipped,
+                load(&figures.messages_skipped),
             ),
+            ("store_refused", "Messages and identifiers refused: the disk was full", load(&figures.refused)),
+            ("store_full_times", "Times the disk became full", load(&figures.full_times)),
+            ("store_unreadable", "Records that could not be read back", load(&figures.unreadable)),
+            ("store_compaction_steps", "Pieces of old segments copied from", journal.compaction_steps),
+            ("store_compaction_bytes", "Octets copied forward", journal.compaction_bytes),
+            ("store_segments_dropped", "Segments deleted", journal.segments_dropped),
+            ("store_checkpoints", "Checkpoints finished", journal.checkpoints),
         ];
         for (name, help, value) in counters {
-            let counter = ConstCounter::new(value.load(Ordering::Relaxed));
+            let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
         let gauges = [
-            ("store_log_bytes", "Octets in the log", &figures.log_bytes),
-            ("store_queued_bytes", "Octets waiting for the disk", &figures.queued_bytes),
+            ("store_log_bytes", "Octets in the log", journal.bytes),
+            ("store_live_bytes", "Octets of the log that matter", journal.live_bytes),
+            (
+                "store_dead_bytes",
+                "Octets of the log that do not",
+                journal.bytes.saturating_sub(journal.live_bytes),
+            ),
+            ("store_segments", "Segments of the log", journal.segments),
+            ("store_live_messages", "Messages on disk that somebody waits for", journal.messages),
+            (
+                "store_full",
+                "Whether the disk is full: 1 while the store refuses",
+                u64::from(self.0.is_refusing()),
+            ),
+            ("store_queued_bytes", "Octets waiting for the disk", load(&figures.queued_bytes)),
         ];
         for (name, help, value) in gauges {
-            let gauge = ConstGauge::new(i64::try_from(value.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! From what is on disk to a broker as it was: rules, clients, subscriptions, retained messages, queues, wills.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::info;
@@ -14,6 +14,7 @@ use crate::session::{Body, Outgoing, SubscriptionIds};
 use crate::store::StoreError;
 use crate::store::recover::{Recovered, Unfinished};
 use crate::store::tables::{Row, Table, Tables};
+use crate::stored::Stored;
 use crate::sync::{locked, write_locked};
 use crate::trie::Place;
 
@@ -73,32 +74,78 @@ fn restore_clients(broker: &Broker, rows: Vec<Row>) -> Result<ClientsByKey, Open
 }
 
 fn restore_queues(broker: &Broker, clients: &ClientsByKey, recovered: Recovered) {
+    for (_, client) in clients.values() {
+        locked(&client.state).session.begin_packet_ids(recovered.last_seq);
+    }
     let mut messages = 0;
-    for (key, queue) in recovered.queues {
-        let Some((_, client)) = clients.get(&key) else {
+    let mut strangers = BTreeSet::new();
+    let mut receivers = Receivers::default();
+    for Unfinished { stored, target, packet_id } in recovered.unfinished {
+        let key = target.client;
+        let Some((instance, client)) = clients.get(&key) else {
             // The client was forgotten: so are its messages.
-            for unfinished in queue.into_values() {
-                broker.store.done(key, unfinished.stored);
-            }
+            broker.store.done(key, stored);
+            strangers.insert(key);
+            continue;
+        };
+        let body = if target.mailbox { Body::Mailbox(stored) } else { Body::Subscription(stored) };
+        let ids = if target.mailbox { SubscriptionIds::none() } else { SubscriptionIds::Matching };
+        let outgoing = Outgoing { body, qos: target.qos, retain: target.retain, ids };
+        let packet_id = packet_id.filter(|_| client.is_persistent());
+        receivers.add(instance, &outgoing, client);
+        locked(&client.state).session.restore_waiting(outgoing, packet_id);
+        messages += 1;
+    }
+    receivers.admit(broker);
+    let persistent =
+        |key| clients.get(&key).map(|(_, client)| client).filter(|client| client.is_persistent());
+    for (key, open) in recovered.receiving {
+        let Some(client) = persistent(key) else {
+            strangers.extend([key]);
             continue;
         };
         let mut state = locked(&client.state);
-        for Unfinished { stored, target } in queue.into_values() {
-            let body = if target.mailbox { Body::Mailbox(stored) } else { Body::Subscription(stored) };
-            let ids = if target.mailbox { SubscriptionIds::none() } else { SubscriptionIds::Matching };
-            state.session.restore_waiting(Outgoing { body, qos: target.qos, retain: target.retain, ids });
-            messages += 1;
+        open.into_iter().for_each(|packet_id| state.session.restore_receiving(packet_id));
+    }
+    for (key, owed) in recovered.settling {
+        let Some(client) = persistent(key) else {
+            strangers.extend([key]);
+            continue;
+        };
+        let mut state = locked(&client.state);
+        owed.into_iter().for_each(|packet_id| state.session.restore_settling(packet_id));
+    }
+    // What is left of clients that are gone must not be taken for another's with the same number.
+    for key in strangers {
+        broker.store.submit_forget(key);
+    }
+    info!(
+        clients = clients.len(),
+        messages,
+        log_bytes_read = recovered.read_bytes,
+        checkpoint_bytes = recovered.checkpoint_bytes,
+        "recovered"
+    );
+}
+
+/// Gathers the receivers of each message, which come one after the other, and counts it for its instance.
+#[derive(Default)]
+struct Receivers(Vec<(Arc<Stored>, Arc<Instance>, Vec<Arc<Client>>)>);
+
+impl Receivers {
+    fn add(&mut self, instance: &Arc<Instance>, outgoing: &Outgoing, client: &Arc<Client>) {
+        let (Body::Subscription(stored) | Body::Mailbox(stored)) = &outgoing.body else { return };
+        match self.0.last_mut() {
+            Some((last, _, clients)) if last.seq == stored.seq => clients.push(client.clone()),
+            Some(_) | None => self.0.push((stored.clone(), instance.clone(), vec![client.clone()])),
         }
     }
-    for (key, open) in recovered.receiving {
-        if let Some((_, client)) = clients.get(&key).filter(|(_, client)| client.is_persistent()) {
-            let mut state = locked(&client.state);
-            for packet_id in open {
-                state.session.restore_receiving(packet_id);
-            }
+
+    fn admit(self, broker: &Broker) {
+        for (stored, instance, clients) in self.0 {
+            broker.evict(broker.admit(&instance, &stored, clients));
         }
     }
-    info!(clients = clients.len(), messages, "recovered");
 }
 
 fn restore_wills(clients: &ClientsByKey, rows: Vec<Row>) -> Result<Vec<Will>, OpenError> {

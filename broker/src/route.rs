@@ -57,7 +57,22 @@ pub struct Routed {
     pub epoch: Epoch,
     /// Whether there was anybody it is for.
     pub has_receiver: bool,
+    /// It went to nobody: part of it must be stored, and there is no room.
+    pub is_refused: bool,
 }
+
+impl Routed {
+    fn to(epoch: Epoch, has_receiver: bool) -> Self {
+        Routed { epoch, has_receiver, is_refused: false }
+    }
+
+    fn refused() -> Self {
+        Routed { epoch: Epoch::PAST, has_receiver: true, is_refused: true }
+    }
+}
+
+/// The word of the metrics for what the disk has no room for.
+pub const DISK_FULL: &str = "disk_full";
 
 /// Messages that gather before they are delivered even within a batch.
 const GATHERED_MAX: usize = 4096;
@@ -90,33 +105,45 @@ impl Broker {
     ) -> Routed {
         let qos = message.qos;
         self.metrics.message_received(Kind::P2p, qos.number());
+        let kept = qos == Qos::AtLeastOnce && !sender.clean;
+        if self.store.is_refusing() && (kept || sender.receipt.is_some()) {
+            return Routed::refused();
+        }
         let message = Arc::new(message.retained(false));
         let Some(client) = sender.instance.clients.find(target) else {
             self.metrics.messages_dropped("p2p_unknown_client", 1);
-            return Routed { epoch: self.note_receipt(sender), has_receiver: false };
+            return Routed::to(self.note_receipt(sender), false);
         };
-        let kept = qos == Qos::AtLeastOnce && !sender.clean;
         let (body, epoch) = if kept {
             let target = Target { client: client.key, mailbox: true, qos, retain: false };
             let (stored, epoch) =
                 self.store.submit_message(&message, sender.receipt, vec![target], sender.wake);
             self.metrics.message_stored();
+            self.evict(self.admit(sender.instance, &stored, vec![client.clone()]));
             (Body::Mailbox(stored), epoch)
         } else {
             (Body::Live(message), self.note_receipt(sender))
         };
         let ids = SubscriptionIds::none();
         deliveries.gathered.push((client, Outgoing { body, qos, retain: false, ids }));
-        Routed { epoch, has_receiver: true }
+        Routed::to(epoch, true)
     }
 
     fn route_matching(&self, message: Message, sender: Sender<'_>, deliveries: &mut Deliveries) -> Routed {
         self.metrics.message_received(Kind::Sub, message.qos.number());
         let retained = Arc::new(message);
+        if self.store.is_refusing() && (retained.retain || sender.receipt.is_some()) {
+            return Routed::refused();
+        }
         let retained_epoch = self.retain(&retained, sender);
         let wanted = Wanted { topic: retained.topic(), publisher: sender.key, is_here: is_open };
         read_locked(&sender.instance.subscriptions).matches(&wanted, &mut deliveries.matches);
         let has_receiver = !deliveries.matches.is_empty();
+        let is_stored = |found: &Match<Arc<Client>>| self.is_stored(found, retained.qos);
+        if self.store.is_refusing() && deliveries.matches.iter().any(is_stored) {
+            deliveries.matches.clear();
+            return Routed::refused();
+        }
         let mut epoch = retained_epoch;
         // Whoever takes part in a share and is subscribed besides gets two copies, and two records.
         let mut last_key = None;
@@ -135,7 +162,7 @@ impl Broker {
             epoch = epoch.max(self.gather(&retained, &mut again, without_receipt, deliveries));
         }
         deliveries.matches = matches;
-        Routed { epoch, has_receiver }
+        Routed::to(epoch, has_receiver)
     }
 
     /// One record for all of `matches` that need one, and a delivery for each.
@@ -162,6 +189,9 @@ impl Broker {
             self.metrics.message_stored();
             let (stored, epoch) =
                 self.store.submit_message(message, sender.receipt, targets.clone(), sender.wake);
+            let is_target = |found: &&Match<Arc<Client>>| self.is_stored(found, message.qos);
+            let clients = matches.iter().filter(is_target).map(|found| found.subscriber.clone()).collect();
+            self.evict(self.admit(sender.instance, &stored, clients));
             (Some(stored), epoch)
         };
         let mut targets = targets.iter().map(|target| target.client).peekable();
@@ -225,6 +255,7 @@ impl Broker {
             while let Some((_, next)) = gathered.next_if(|(other, _)| other.key == client.key) {
                 self.deliver_one(&client, &mut state, next, now);
             }
+            self.note_sent(&client, &mut state.session);
             if let Some(link) = state.link.as_mut().filter(|link| link.open) {
                 link.flush();
             }
@@ -269,6 +300,14 @@ impl Broker {
         }
     }
 
+    /// The identifiers of what was sent go to the store, so that a restart repeats it under the same ones.
+    fn note_sent(&self, client: &Client, session: &mut Session) {
+        let sent = session.take_newly_sent();
+        if !sent.is_empty() && client.is_persistent() {
+            self.store.sent(client.key, sent);
+        }
+    }
+
     /// Sends what waits for a connected client, as far as there is room, and writes it.
     pub fn pump(&self, client: &Client, session: &mut Session, link: &mut Link) {
         if session.has_waiting() {
@@ -277,8 +316,9 @@ impl Broker {
             for lost in session.pump(&mut way) {
                 self.let_go(client, lost);
             }
+            self.note_sent(client, session);
         }
-        link.release_due(&self.store);
+        link.release_due(&self.store, session);
         link.flush();
     }
 }

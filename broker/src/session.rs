@@ -22,6 +22,7 @@ use crate::message::{Message, Qos};
 use crate::outbox::Outbox;
 use crate::stored::Stored;
 use crate::trie::Place;
+use restore::given_up;
 
 /// Where a message comes from and how long it lives.
 #[derive(Clone, Debug)]
@@ -87,6 +88,17 @@ struct Inflight {
     qos: Qos,
 }
 
+/// What follows from PUBREC.
+#[derive(Clone, Debug)]
+pub enum Release {
+    /// The identifier stands for nothing: PUBREL says so.
+    Unknown,
+    /// The client refused the message: it is done, and that is all.
+    Refused(Option<Arc<Stored>>),
+    /// The client is done with the message; PUBREL is sent until PUBCOMP comes.
+    Settling(Option<Arc<Stored>>),
+}
+
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivered {
@@ -103,6 +115,10 @@ pub enum Delivered {
 pub enum Loss {
     /// More is stored for this client than may be: the oldest goes.
     Quota,
+    /// More is stored for its instance than may be: the oldest goes.
+    InstanceQuota,
+    /// There was no room for it on disk, and its publisher was told so.
+    DiskFull,
     /// The client may not read it any more.
     NotAllowed,
     /// Its message expiry has passed.
@@ -116,6 +132,8 @@ impl Loss {
     pub fn as_str(self) -> &'static str {
         match self {
             Loss::Quota => "client_quota",
+            Loss::InstanceQuota => "instance_quota",
+            Loss::DiskFull => "disk_full",
             Loss::NotAllowed => "no_longer_allowed",
             Loss::Expired => "expired",
             Loss::TooLarge => "packet_too_large",
@@ -173,6 +191,10 @@ pub struct Session {
     inflight: VecDeque<Inflight>,
     next_packet_id: u16,
     receiving: BTreeSet<u16>,
+    /// Identifiers from before a restart that are not free yet; unlike the others they are in no order.
+    recovered_ids: BTreeSet<u16>,
+    /// Stored messages that were given an identifier since it was asked last: sequence number, identifier.
+    newly_sent: Vec<(u64, u16)>,
 }
 
 /// Finds the body of a stored message; `None` when it may not or cannot be delivered any more.
@@ -190,6 +212,8 @@ impl Session {
             inflight: VecDeque::new(),
             next_packet_id: 1,
             receiving: BTreeSet::new(),
+            recovered_ids: BTreeSet::new(),
+            newly_sent: Vec::new(),
         }
     }
 
@@ -215,7 +239,9 @@ impl Session {
 
     /// A message for a client without a connection. What is not stored is gone at once.
     pub fn keep(&mut self, outgoing: Outgoing) -> Option<Lost> {
-        outgoing.body.stored()?;
+        if let Some(why) = given_up(outgoing.body.stored()?) {
+            return Some(Lost::of(why, &outgoing.body));
+        }
         self.stored += 1;
         self.waiting.push_back(Waiting { outgoing, packet_id: None });
         self.drop_oldest_stored()
@@ -268,7 +294,11 @@ impl Session {
         let packet_id = packet_id.unwrap_or_else(|| self.take_packet_id());
         if let Err(why) = self.put(&outgoing, packet_id, dup, way) {
             self.stored -= usize::from(outgoing.body.stored().is_some());
+            self.recovered_ids.remove(&packet_id);
             return Some(Lost::of(why, &outgoing.body));
+        }
+        if let Some(stored) = outgoing.body.stored().filter(|_| !dup) {
+            self.newly_sent.push((stored.seq, packet_id));
         }
         let qos = outgoing.qos;
         self.inflight.push_back(Inflight { packet_id, outgoing: Some(outgoing), qos });
@@ -289,6 +319,9 @@ impl Session {
         let message = match &outgoing.body {
             Body::Live(message) => message,
             Body::Subscription(stored) | Body::Mailbox(stored) => {
+                if let Some(why) = given_up(stored) {
+                    return Err(why);
+                }
                 loaded = (way.load)(stored).ok_or(Loss::NotAllowed)?;
                 &loaded
             }
@@ -316,14 +349,21 @@ impl Session {
         matching.map(|(_, options)| options.id).collect()
     }
 
-    /// Identifiers are given in turn and `inflight` is in order of giving, so the only one in the way is the oldest.
+    /// Identifiers are given in turn and `inflight` is in order of giving, so the only one in the way is the oldest,
+    /// or one from before a restart.
     fn take_packet_id(&mut self) -> u16 {
         let mut id = self.next_packet_id;
-        for held in &self.inflight {
+        while self.recovered_ids.contains(&id) {
+            id = following(id);
+        }
+        for held in self.inflight.iter().filter(|held| !self.recovered_ids.contains(&held.packet_id)) {
             if held.packet_id != id {
                 break;
             }
             id = following(id);
+            while self.recovered_ids.contains(&id) {
+                id = following(id);
+            }
         }
         self.next_packet_id = following(id);
         id
@@ -333,34 +373,32 @@ impl Session {
     pub fn on_puback(&mut self, packet_id: u16) -> Option<Arc<Stored>> {
         let index = self.position(packet_id, Qos::AtLeastOnce)?;
         let done = self.inflight.remove(index)?;
+        self.recovered_ids.remove(&packet_id);
         self.finish(done.outgoing)
     }
 
-    /// PUBREC from the client: answers PUBREL, whether the identifier is known or not. A refusal (MQTT 5) ends the
+    /// PUBREC from the client: PUBREL follows, whether the identifier is known or not. A refusal (MQTT 5) ends the
     /// exchange and is not answered.
-    pub fn on_pubrec(&mut self, packet_id: u16, code: u8, out: &mut Outbox) -> Option<Arc<Stored>> {
+    pub fn on_pubrec(&mut self, packet_id: u16, code: u8) -> Release {
         let Some(index) = self.position(packet_id, Qos::ExactlyOnce) else {
-            if code < reason::UNSPECIFIED {
-                let unknown = reason::PACKET_ID_NOT_FOUND;
-                put_ack(Ack { reason: unknown, ..Ack::success(AckKind::PubRel, packet_id) }, out);
-            }
-            return None;
+            let is_answered = code < reason::UNSPECIFIED;
+            return if is_answered { Release::Unknown } else { Release::Refused(None) };
         };
         if code >= reason::UNSPECIFIED {
-            let refused = self.inflight.remove(index)?;
-            return self.finish(refused.outgoing);
+            self.recovered_ids.remove(&packet_id);
+            let refused = self.inflight.remove(index).and_then(|held| held.outgoing);
+            return Release::Refused(self.finish(refused));
         }
-        put_ack(Ack::success(AckKind::PubRel, packet_id), out);
-        let outgoing = self.inflight.get_mut(index)?.outgoing.take();
-        self.finish(outgoing)
+        let outgoing = self.inflight.get_mut(index).and_then(|held| held.outgoing.take());
+        Release::Settling(self.finish(outgoing))
     }
 
-    /// PUBCOMP from the client.
-    pub fn on_pubcomp(&mut self, packet_id: u16) {
+    /// PUBCOMP from the client: whether it was owed.
+    pub fn on_pubcomp(&mut self, packet_id: u16) -> bool {
         let released = |held: &Inflight| held.packet_id == packet_id && held.outgoing.is_none();
-        if let Some(index) = self.inflight.iter().position(released) {
-            self.inflight.remove(index);
-        }
+        let Some(index) = self.inflight.iter().position(released) else { return false };
+        self.recovered_ids.remove(&packet_id);
+        self.inflight.remove(index).is_some()
     }
 
     fn position(&self, packet_id: u16, qos: Qos) -> Option<usize> {
@@ -421,49 +459,6 @@ impl Session {
         dropped
     }
 
-    /// A new session begins: subscriptions and what they brought are gone; the mailbox stays.
-    pub fn forget(&mut self) -> Vec<Arc<Stored>> {
-        self.subscriptions.clear();
-        self.receiving.clear();
-        self.inflight.clear();
-        let mut gone = Vec::new();
-        self.waiting.retain_mut(|waiting| {
-            waiting.packet_id = None;
-            if let Body::Subscription(stored) = &waiting.outgoing.body {
-                gone.push(stored.clone());
-            }
-            matches!(waiting.outgoing.body, Body::Mailbox(_))
-        });
-        self.stored = self.waiting.len();
-        gone
-    }
-
-    /// Drops stored messages that wait and are older than `seconds` would allow; `too_old` decides.
-    pub fn expire(&mut self, too_old: impl Fn(&Stored) -> bool) -> Vec<Arc<Stored>> {
-        let mut gone = Vec::new();
-        while let Some(stored) = self.waiting.front().and_then(|waiting| waiting.outgoing.body.stored()) {
-            if !too_old(stored) {
-                break;
-            }
-            gone.push(stored.clone());
-            self.waiting.pop_front();
-            self.stored -= 1;
-        }
-        gone
-    }
-
-    /// Recovery: the client had this QoS 2 identifier open.
-    pub fn restore_receiving(&mut self, packet_id: u16) {
-        self.receiving.insert(packet_id);
-    }
-
-    /// Recovery: this message waits and may have been sent before the crash. The client may hold its identifier,
-    /// which is not known any more; a new one is taken.
-    pub fn restore_waiting(&mut self, outgoing: Outgoing) {
-        self.stored += 1;
-        self.waiting.push_back(Waiting { outgoing, packet_id: None });
-    }
-
     fn drop_oldest_stored(&mut self) -> Option<Lost> {
         if self.stored <= self.limits.stored_max {
             return None;
@@ -483,6 +478,9 @@ fn put_ack(ack: Ack, out: &mut Outbox) {
 fn following(id: u16) -> u16 {
     if id == u16::MAX { 1 } else { id + 1 }
 }
+
+/// What leaves the queues unsent, and what a restart brings back.
+mod restore;
 
 #[cfg(test)]
 mod tests;

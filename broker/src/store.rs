@@ -13,26 +13,50 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use tokio::sync::{Notify, oneshot, watch};
+use service_kit::clock::Stopwatch;
+use tokio::sync::{Notify, oneshot};
 
 use crate::message::Message;
-use crate::stored::Stored;
+use crate::stored::{Place, Stored};
 use crate::sync::locked;
 
+/// What matters, in one file.
+mod checkpoint;
+/// Gives space back.
+mod compaction;
+/// A folder of files.
+pub mod disk;
+/// Which batches are on disk.
+mod epochs;
+/// Figures for metrics.
+mod figures;
+/// ● What of the log matters.
+pub mod index;
+/// The log and its upkeep.
+mod journal;
 /// Segments on disk.
 pub mod log;
 /// The records of the log.
 pub mod record;
 /// What the log says after a restart.
 pub mod recover;
+/// Room for when there is none.
+mod reserve;
 /// Tables beside the log.
 pub mod tables;
 /// The thread that writes.
 mod writer;
 
+pub use epochs::Outcome;
+pub use figures::StoreFigures;
+
+use disk::{Disk, Folder};
+use epochs::Epochs;
+use journal::Journal;
 use log::Segments;
-use record::{Receipt, Record, Target};
+use record::{Receipt, Record, Target, UnderWay};
 use recover::{RecoverError, Recovered};
+use reserve::Reserve;
 use tables::{RowChange, Tables};
 
 /// Octets that may wait for the writer before connections stop reading.
@@ -59,6 +83,17 @@ pub enum StoreError {
 #[error("the store has failed: {0}")]
 pub struct StoreFailed(pub String);
 
+/// Why something did not become durable.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotDurable {
+    /// The store stopped.
+    #[error(transparent)]
+    Failed(#[from] StoreFailed),
+    /// There was no room for it; it may be tried again later.
+    #[error("the disk of the broker is full")]
+    DiskFull,
+}
+
 /// The batch in which something was submitted; it is durable when the epoch is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(u64);
@@ -73,8 +108,18 @@ impl Epoch {
 enum Op {
     Message { stored: Arc<Stored>, message: Arc<Message>, receipt: Option<Receipt>, targets: Vec<Target> },
     Small(Record),
+    Sent(UnderWay),
     Done { client: u32, stored: Arc<Stored> },
     Row(RowChange),
+}
+
+impl Op {
+    fn as_row(&self) -> Option<&RowChange> {
+        match self {
+            Op::Row(row) => Some(row),
+            Op::Message { .. } | Op::Small(_) | Op::Sent(_) | Op::Done { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -82,23 +127,33 @@ struct Gathering {
     ops: Vec<Op>,
     waiters: Vec<Arc<Notify>>,
     epoch: u64,
+    /// Octets its messages are counted with in the queue.
+    bytes: u64,
+    /// Since somebody waits for it.
+    began: Option<Stopwatch>,
     urgent: bool,
     closed: bool,
 }
 
-/// Figures for metrics.
-#[derive(Debug, Default)]
-pub struct StoreFigures {
-    /// Batches that were synced.
-    pub syncs: AtomicU64,
-    /// Message records written.
-    pub messages: AtomicU64,
-    /// Message records not written because every receiver had acknowledged first.
-    pub messages_skipped: AtomicU64,
-    /// Octets in the log.
-    pub log_bytes: AtomicU64,
-    /// Octets waiting for the writer.
-    pub queued_bytes: AtomicU64,
+impl Gathering {
+    fn is_empty(&self) -> bool {
+        self.ops.is_empty() && self.waiters.is_empty()
+    }
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// A new segment begins beyond this size.
+    pub segment_bytes: u64,
+    /// Room that is kept for when there is none.
+    pub reserve_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions { segment_bytes: log::SEGMENT_BYTES, reserve_bytes: reserve::RESERVE_BYTES }
+    }
 }
 
 /// The store. Cheap to share.
@@ -106,11 +161,12 @@ pub struct StoreFigures {
 pub struct Store {
     gathering: Mutex<Gathering>,
     work: Condvar,
-    durable: AtomicU64,
-    durable_watch: watch::Sender<u64>,
+    epochs: Epochs,
     next_seq: AtomicU64,
     segments: Segments,
     figures: StoreFigures,
+    /// Messages that could not be written and must leave the queues.
+    given_up: Mutex<Vec<Arc<Stored>>>,
 }
 
 /// What opening found.
@@ -131,22 +187,29 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Opened, StoreError> {
         // For its owner only: the registry holds the secrets of access keys.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let tables = Arc::new(Tables::open(&dir.join("tables.redb"))?);
+        let disk = Arc::new(Folder::open(&dir.join("log"))?);
+        Store::open_on(disk, &dir.join("tables.redb"), StoreOptions::default())
+    }
+
+    /// The same with a log on any disk.
+    pub fn open_on(disk: Arc<dyn Disk>, tables: &Path, options: StoreOptions) -> Result<Opened, StoreError> {
+        let tables = Arc::new(Tables::open(tables)?);
         let segments = Segments::default();
-        let log_dir = dir.join("log");
-        let recovered = recover::recover(&log_dir, &segments)?;
-        let log = log::Log::begin(&log_dir, segments.clone(), recovered.uses.clone())?;
+        let (found, recovered) = recover::recover(&*disk, &segments)?;
+        let (segment_bytes, checkpoint_bytes) = (options.segment_bytes, recovered.checkpoint_bytes);
+        let journal = Journal::begin(&disk, segments.clone(), found, checkpoint_bytes, segment_bytes)?;
         let store = Arc::new(Store {
             gathering: Mutex::new(Gathering { epoch: 1, ..Gathering::default() }),
             work: Condvar::new(),
-            durable: AtomicU64::new(0),
-            durable_watch: watch::Sender::new(0),
+            epochs: Epochs::default(),
             next_seq: AtomicU64::new(recovered.last_seq + 1),
             segments,
             figures: StoreFigures::default(),
+            given_up: Mutex::default(),
         });
         let (tell, ended) = oneshot::channel();
-        let writer = writer::Writer::new(store.clone(), log, tables.clone());
+        let reserve = Reserve::new(disk, options.reserve_bytes);
+        let writer = writer::Writer::new(store.clone(), journal, tables.clone(), reserve);
         std::thread::Builder::new().name("store".to_owned()).spawn(move || {
             let _ = tell.send(writer.run());
         })?;
@@ -166,9 +229,10 @@ impl Store {
         targets: Vec<Target>,
         waiter: Option<&Arc<Notify>>,
     ) -> (Arc<Stored>, Epoch) {
-        let bytes = message.payload().len() + message.topic_octets().len() + 64 + 5 * targets.len();
-        self.figures.queued_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let bytes = u64::from(message.octets()) + 64 + 5 * targets.len() as u64;
+        self.figures.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut gathering = locked(&self.gathering);
+        gathering.bytes += bytes;
         let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
         let stored = Arc::new(Stored::new(seq, message.clone(), targets.len()));
         let op = Op::Message { stored: stored.clone(), message: message.clone(), receipt, targets };
@@ -209,6 +273,38 @@ impl Store {
         }
     }
 
+    /// Messages are under way to a client, under these identifiers: sequence number, identifier. Nobody waits for
+    /// that to be on disk.
+    pub fn sent(&self, client: u32, under_way: Vec<(u64, u16)>) {
+        let mut gathering = locked(&self.gathering);
+        for (seq, packet_id) in under_way {
+            self.push(&mut gathering, Op::Sent(UnderWay { client, seq, packet_id }), None);
+        }
+    }
+
+    /// PUBREC came: the client is done with a message, when it was a stored one, and its identifier is not free
+    /// before PUBCOMP. PUBREL may be sent when the batch is durable.
+    pub fn settling(
+        &self,
+        client: u32,
+        stored: Option<&Stored>,
+        packet_id: u16,
+        waiter: Option<&Arc<Notify>>,
+    ) -> Epoch {
+        if let Some(stored) = stored {
+            stored.receiver_done();
+        }
+        let seq = stored.map_or(0, |stored| stored.seq);
+        let record = Record::Settling(UnderWay { client, seq, packet_id });
+        self.push(&mut locked(&self.gathering), Op::Small(record), waiter)
+    }
+
+    /// PUBCOMP came. It reaches the disk with the next batch.
+    pub fn settled(&self, client: u32, packet_id: u16) {
+        let mut gathering = locked(&self.gathering);
+        gathering.ops.push(Op::Small(Record::Settled(Receipt { client, packet_id })));
+    }
+
     fn push(&self, gathering: &mut Gathering, op: Op, waiter: Option<&Arc<Notify>>) -> Epoch {
         gathering.ops.push(op);
         if let Some(waiter) = waiter
@@ -218,21 +314,35 @@ impl Store {
         }
         if !gathering.urgent {
             gathering.urgent = true;
+            gathering.began = Some(Stopwatch::start());
             self.work.notify_one();
         }
         Epoch(gathering.epoch)
     }
 
-    /// Whether a batch is on disk.
-    pub fn is_durable(&self, epoch: Epoch) -> bool {
-        self.durable.load(Ordering::Acquire) >= epoch.0
+    /// What became of a batch.
+    pub fn outcome(&self, epoch: Epoch) -> Outcome {
+        self.epochs.outcome(epoch)
     }
 
-    /// Returns when a batch is on disk.
-    pub async fn durable(&self, epoch: Epoch) -> Result<(), StoreFailed> {
-        let mut durable = self.durable_watch.subscribe();
-        let reached = durable.wait_for(|durable| *durable >= epoch.0).await;
-        reached.map(|_| ()).map_err(|_| StoreFailed("the writer has ended".to_owned()))
+    /// Whether a batch is on disk.
+    pub fn is_durable(&self, epoch: Epoch) -> bool {
+        self.outcome(epoch) == Outcome::Durable
+    }
+
+    /// Returns when a batch is on disk, or will not be.
+    pub async fn durable(&self, epoch: Epoch) -> Result<(), NotDurable> {
+        self.epochs.durable(epoch).await
+    }
+
+    /// Whether nothing is taken, for there is no room.
+    pub fn is_refusing(&self) -> bool {
+        self.epochs.is_refusing()
+    }
+
+    /// Messages that could not be written since this was asked last: they must leave the queues.
+    pub fn take_given_up(&self) -> Vec<Arc<Stored>> {
+        std::mem::take(&mut locked(&self.given_up))
     }
 
     /// Whether connections should stop reading until the writer has caught up.
@@ -240,25 +350,30 @@ impl Store {
         self.figures.queued_bytes.load(Ordering::Relaxed) > QUEUED_BYTES_MAX
     }
 
-    /// Returns when one more batch is on disk.
+    /// Returns when one more batch is settled.
     pub async fn progress(&self) {
-        let mut durable = self.durable_watch.subscribe();
-        let _ = durable.changed().await;
+        self.epochs.progress().await;
     }
 
     /// The body of a message: from memory while it is there, from disk otherwise.
     pub fn load(&self, stored: &Stored) -> Option<Arc<Message>> {
-        if let Some(message) = stored.body() {
-            return Some(message);
-        }
-        let octets = self.segments.read(stored.position()?).ok()?;
-        match record::read(&octets)?.0 {
-            Record::Message { message, .. } => Some(Arc::new(message)),
-            Record::Ack { .. }
-            | Record::Forget { .. }
-            | Record::Received(_)
-            | Record::Released(_)
-            | Record::Synced { .. } => None,
+        loop {
+            let position = match stored.place() {
+                Place::Memory(message) => return Some(message),
+                Place::Disk(position) => position,
+            };
+            match self.segments.read(position) {
+                Some(octets) => {
+                    let message = octets.ok().and_then(|octets| message_of(&octets, stored.seq));
+                    if message.is_none() {
+                        self.figures.unreadable.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return message.map(Arc::new);
+                }
+                // It was copied forward in between, and its old segment is gone: it lies elsewhere.
+                None if stored.position() != Some(position) => {}
+                None => return None,
+            }
         }
     }
 
@@ -266,6 +381,20 @@ impl Store {
     pub fn close(&self) {
         locked(&self.gathering).closed = true;
         self.work.notify_one();
+    }
+}
+
+fn message_of(octets: &[u8], wanted: u64) -> Option<Message> {
+    match record::read(octets)?.0 {
+        Record::Message { seq, message, .. } => (seq == wanted).then_some(message),
+        Record::Ack { .. }
+        | Record::Forget { .. }
+        | Record::Received(_)
+        | Record::Released(_)
+        | Record::Sent(_)
+        | Record::Settling(_)
+        | Record::Settled(_)
+        | Record::Synced { .. } => None,
     }
 }
 

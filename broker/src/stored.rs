@@ -1,9 +1,13 @@
 //! ● A message that lies in the store, as its receivers' queues know it.
 //!
+//! ```text
+//! in memory ──written──▶ at a position ──copied forward──▶ at another position
+//! ```
 //! Its body stays in memory until it is on disk; from then on only its place is known, and whoever sends it reads it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use wire::Timestamp;
 
@@ -20,6 +24,30 @@ pub struct Position {
     pub bytes: u32,
 }
 
+/// Where the body of a message is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Not on disk yet.
+    Memory(Arc<Message>),
+    /// On disk.
+    Disk(Position),
+}
+
+/// Why the store gives a message up before its receivers have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// The instance stores more than it may: its oldest goes.
+    InstanceQuota,
+    /// It could not be written, and its publisher was told so.
+    DiskFull,
+}
+
+/// Who counts a message, and is told when its last receiver is done.
+pub trait Owner: Debug + Send + Sync {
+    /// Nobody waits for it any more.
+    fn finished(&self, stored: &Stored);
+}
+
 /// A message in the store.
 #[derive(Debug)]
 pub struct Stored {
@@ -29,25 +57,33 @@ pub struct Stored {
     pub at: Timestamp,
     /// From here on it is not delivered any more.
     pub expires: Option<Timestamp>,
+    /// Octets of topic, properties and payload.
+    pub octets: u32,
     /// Receivers that are not done with it.
     remaining: AtomicU32,
-    position: OnceLock<Position>,
-    body: Mutex<Option<Arc<Message>>>,
+    given_up: AtomicU8,
+    owner: OnceLock<Arc<dyn Owner>>,
+    place: Mutex<Place>,
 }
 
 impl Stored {
     /// Not on disk yet, for so many receivers.
     pub fn new(seq: u64, message: Arc<Message>, receivers: usize) -> Self {
-        let remaining = AtomicU32::new(u32::try_from(receivers).unwrap_or(u32::MAX));
-        let (at, expires) = (message.at, message.expires);
-        Stored { seq, at, expires, remaining, position: OnceLock::new(), body: Mutex::new(Some(message)) }
+        let (at, expires, octets) = (message.at, message.expires, message.octets());
+        Stored::of(seq, (at, expires, octets), receivers, Place::Memory(message))
     }
 
     /// Found on disk by recovery.
-    pub fn at_position(seq: u64, message: &Message, position: Position) -> Self {
-        let remaining = AtomicU32::new(u32::MAX);
-        let (at, expires) = (message.at, message.expires);
-        Stored { seq, at, expires, remaining, position: OnceLock::from(position), body: Mutex::new(None) }
+    pub fn at_position(seq: u64, message: &Message, receivers: usize, position: Position) -> Self {
+        Stored::of(seq, (message.at, message.expires, message.octets()), receivers, Place::Disk(position))
+    }
+
+    /// From its parts: when it came, when it expires, its octets.
+    pub fn of(seq: u64, facts: (Timestamp, Option<Timestamp>, u32), receivers: usize, place: Place) -> Self {
+        let (at, expires, octets) = facts;
+        let remaining = AtomicU32::new(u32::try_from(receivers).unwrap_or(u32::MAX));
+        let (given_up, owner, place) = (AtomicU8::new(0), OnceLock::new(), Mutex::new(place));
+        Stored { seq, at, expires, octets, remaining, given_up, owner, place }
     }
 
     /// Whether it must not be delivered any more.
@@ -57,7 +93,20 @@ impl Stored {
 
     /// One receiver is done with it.
     pub fn receiver_done(&self) {
-        self.remaining.fetch_sub(1, Ordering::AcqRel);
+        let was_last = self.remaining.fetch_sub(1, Ordering::AcqRel) == 1;
+        if let Some(owner) = self.owner.get().filter(|_| was_last) {
+            owner.finished(self);
+        }
+    }
+
+    /// Who is told when its last receiver is done.
+    pub fn set_owner(&self, owner: Arc<dyn Owner>) {
+        let _ = self.owner.set(owner);
+    }
+
+    /// Recovery: so many receivers are not done with it.
+    pub fn set_receivers(&self, receivers: usize) {
+        self.remaining.store(u32::try_from(receivers).unwrap_or(u32::MAX), Ordering::Release);
     }
 
     /// Whether every receiver is done with it: then it need not be written any more.
@@ -65,19 +114,51 @@ impl Stored {
         self.remaining.load(Ordering::Acquire) == 0
     }
 
+    /// From here on it goes to nobody; the first reason stands.
+    pub fn give_up(&self, why: GivenUp) {
+        let number = match why {
+            GivenUp::InstanceQuota => 1,
+            GivenUp::DiskFull => 2,
+        };
+        let _ = self.given_up.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Why it goes to nobody any more, when that is so.
+    pub fn given_up(&self) -> Option<GivenUp> {
+        match self.given_up.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(GivenUp::InstanceQuota),
+            _ => Some(GivenUp::DiskFull),
+        }
+    }
+
+    /// Where its body is.
+    pub fn place(&self) -> Place {
+        self.lock().clone()
+    }
+
     /// The body, while it is in memory.
     pub fn body(&self) -> Option<Arc<Message>> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        match &*self.lock() {
+            Place::Memory(message) => Some(message.clone()),
+            Place::Disk(_) => None,
+        }
     }
 
     /// Where it lies, once it does.
     pub fn position(&self) -> Option<Position> {
-        self.position.get().copied()
+        match &*self.lock() {
+            Place::Memory(_) => None,
+            Place::Disk(position) => Some(*position),
+        }
     }
 
-    /// It lies there from here on; its body leaves memory.
-    pub fn written_to(&self, position: Position) {
-        let _ = self.position.set(position);
-        self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// It lies there from here on; its body leaves memory. What lay elsewhere stays readable until the segment goes.
+    pub fn lies_at(&self, position: Position) {
+        *self.lock() = Place::Disk(position);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,6 +24,7 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) -> Result<(), std
         ticks += 1;
         let now = broker.clock.now();
         broker.tell_left_out();
+        broker.evict_refused();
         for instance in broker.instances() {
             for client in instance.clients.all() {
                 end_if_silent(&client, now);

@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::instance::Instance;
 use crate::registry;
 use crate::rules::Rules;
+use crate::store::NotDurable;
 use crate::sync::locked;
 
 /// Instances, groups, parent topics, credentials.
@@ -40,6 +41,14 @@ pub struct App {
     changing: Mutex<()>,
 }
 
+/// What an API says when its change is not on disk.
+fn not_stored(error: &NotDurable) -> Problem {
+    match error {
+        NotDurable::Failed(failed) => Problem::internal(failed),
+        NotDurable::DiskFull => Problem::unavailable("disk-full", error.to_string()),
+    }
+}
+
 impl App {
     /// Puts the parts together.
     pub fn new(broker: Arc<Broker>, guard: Guard, readiness: Readiness, metrics: Metrics) -> Self {
@@ -65,7 +74,7 @@ impl App {
             instance.set_rules(rules);
             (outcome, epoch)
         };
-        self.broker.store.durable(epoch).await.map_err(|error| Problem::internal(&error))?;
+        self.broker.store.durable(epoch).await.map_err(|error| not_stored(&error))?;
         Ok(outcome)
     }
 }

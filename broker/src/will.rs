@@ -13,7 +13,7 @@ use crate::instance::Instance;
 use crate::message::Message;
 use crate::recovery::Will;
 use crate::refusals::{Refused, shortened};
-use crate::route::{Deliveries, Sender};
+use crate::route::{DISK_FULL, Deliveries, Sender};
 use crate::rows::{self, KeptWill};
 use crate::rules::{Permissions, Profile, check_standard_topic};
 use crate::sync::locked;
@@ -35,8 +35,11 @@ impl Broker {
                 let message = message.expiring(will.expiry_secs).retained(will.retain);
                 let mut deliveries = Deliveries::default();
                 let sender = Sender { instance, key: client.key, clean: *clean, receipt: None, wake: None };
-                self.route(message, &destination, sender, &mut deliveries);
+                let routed = self.route(message, &destination, sender, &mut deliveries);
                 self.deliver(&mut deliveries);
+                if routed.is_refused {
+                    self.metrics.messages_dropped(DISK_FULL, 1);
+                }
             }
             Err(refusal) => {
                 self.metrics.publish_refused(refusal.reason());

@@ -28,7 +28,7 @@ use crate::refusals::{Refused, shortened};
 use crate::rows::{self, KeptWill};
 use crate::rules::Profile;
 use crate::store::tables::{RowChange, Table};
-use crate::store::{Epoch, StoreFailed};
+use crate::store::{Epoch, NotDurable, StoreFailed};
 use crate::sync::locked;
 
 /// Largest CONNECT, in octets.
@@ -80,6 +80,10 @@ pub async fn handshake(
 ) -> Result<Peer, HandshakeError> {
     let refused = |refusal| connection_refused(broker, connect, &origin, refusal);
     let (instance, admitted) = admit(broker, connect, &origin).map_err(refused)?;
+    let needs_store = needs_store(broker, &instance, connect, &admitted);
+    if needs_store && broker.store.is_refusing() {
+        return Err(refused(Refusal::DiskFull));
+    }
     let newcomer = Newcomer { connect, admitted: &admitted, origin: &origin };
     let claim = claim(broker, &instance, newcomer).await.map_err(refused)?;
     let kept_will = kept_will(connect, &admitted);
@@ -99,11 +103,29 @@ pub async fn handshake(
         approved: None,
         aliases: BTreeMap::new(),
     };
-    // Should the store fail, the client ID stays claimed: the broker stops anyway.
-    broker.store.durable(epoch).await.map_err(HandshakeError::Store)?;
     peer.will = kept_will;
+    match broker.store.durable(epoch).await {
+        Ok(()) => {}
+        // The first row of a clean client promises nothing: it is written when there is room.
+        Err(NotDurable::DiskFull) if !needs_store => {}
+        Err(NotDurable::DiskFull) => {
+            peer.release(broker.clock.now(), CloseReason::DisconnectedByClient);
+            return Err(refused(Refusal::DiskFull));
+        }
+        // The client ID stays claimed: the broker stops anyway.
+        Err(NotDurable::Failed(failed)) => return Err(HandshakeError::Store(failed)),
+    }
     peer.open(session_present, &origin, &welcome);
     Ok(peer)
+}
+
+/// Whether CONNACK promises something that must be on disk first.
+fn needs_store(broker: &Broker, instance: &Instance, connect: &Connect, admitted: &Admitted) -> bool {
+    let session = instance.clients.find(&admitted.client_id).filter(|client| client.is_persistent());
+    let Some(client) = session else { return connect.will.is_some() || connect.is_persistent() };
+    let goes_on = !connect.clean_start && connect.is_persistent();
+    let as_long = locked(&client.state).expiry_secs == granted_expiry_secs(broker, connect);
+    connect.will.is_some() || !goes_on || !as_long
 }
 
 fn kept_will(connect: &Connect, admitted: &Admitted) -> Option<KeptWill> {

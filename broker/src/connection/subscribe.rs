@@ -11,7 +11,9 @@ use super::{Acks, Peer};
 use crate::client::{CloseReason, Due, DueOctets};
 use crate::codec::{RetainHandling, Subscribe, SubscriptionOptions, Version, answer, reason};
 use crate::message::{Message, Qos};
+use crate::quota::Victim;
 use crate::refusals::{Refused, shortened};
+use crate::route::DISK_FULL;
 use crate::rows;
 use crate::rules::{Profile, SubscribeRefusal, Subscribed, split_share};
 use crate::session::{Body, Outgoing, SubscriptionIds, Way};
@@ -104,6 +106,9 @@ impl Peer {
         if qos == Qos::ExactlyOnce && !self.clean && self.broker.config.profile == Profile::Strict {
             return Err(Refusal { reason: "qos2_persistent", code: reason::IMPLEMENTATION_SPECIFIC });
         }
+        if !self.clean && self.broker.store.is_refusing() {
+            return Err(Refusal { reason: DISK_FULL, code: reason::QUOTA_EXCEEDED });
+        }
         let state = locked(&self.client.state);
         let known = state.session.subscriptions.contains_key(filter);
         let max = match self.broker.config.profile {
@@ -135,10 +140,11 @@ impl Peer {
     fn send_retained(&self, filter: &str, options: SubscriptionOptions) {
         let messages = read_locked(&self.instance.retained).matching(filter);
         let now = self.broker.clock.now();
+        let mut victims = Vec::new();
         self.with_link(|session, link| {
             for message in messages.into_iter().filter(|message| !message.is_expired(now)) {
                 let qos = options.qos.min(message.qos);
-                let body = self.retained_body(message, qos);
+                let body = self.retained_body(message, qos, &mut victims);
                 let ids = if options.id == 0 { Box::default() } else { [options.id].into() };
                 let outgoing = Outgoing { body, qos, retain: true, ids: SubscriptionIds::Known(ids) };
                 let mut load = |stored: &Arc<crate::stored::Stored>| self.broker.store.load(stored);
@@ -149,18 +155,30 @@ impl Peer {
             }
             link.flush();
         });
+        self.broker.evict(victims);
     }
 
     /// A persistent session must get it even if the connection ends first.
-    fn retained_body(&self, message: Arc<Message>, qos: Qos) -> Body {
-        if self.clean || qos == Qos::AtMostOnce {
+    fn retained_body(&self, message: Arc<Message>, qos: Qos, victims: &mut Vec<Victim>) -> Body {
+        if self.clean || qos == Qos::AtMostOnce || self.broker.store.is_refusing() {
             return Body::Live(message);
         }
         let target = Target { client: self.client.key, mailbox: false, qos, retain: true };
-        Body::Subscription(self.broker.store.submit_message(&message, None, vec![target], None).0)
+        let stored = self.broker.store.submit_message(&message, None, vec![target], None).0;
+        victims.extend(self.broker.admit(&self.instance, &stored, vec![self.client.clone()]));
+        Body::Subscription(stored)
     }
 
-    pub(super) fn on_unsubscribe(&mut self, packet_id: u16, filters: &[String], acks: &mut Acks) {
+    pub(super) fn on_unsubscribe(
+        &mut self,
+        packet_id: u16,
+        filters: &[String],
+        acks: &mut Acks,
+    ) -> Result<(), CloseReason> {
+        if !self.clean && self.broker.store.is_refusing() {
+            // UNSUBACK has no word for it in 3.1.1.
+            return Err(CloseReason::DiskFull);
+        }
         self.broker.unsubscribe_all(&self.instance, &self.client, filters);
         let mut state = locked(&self.client.state);
         let mut code = |filter| match state.session.subscriptions.remove(filter) {
@@ -173,6 +191,7 @@ impl Peer {
         let epoch = self.submit(if self.clean { Vec::new() } else { rows.collect() });
         let octets = answer::unsuback(packet_id, &codes, self.version);
         acks.push(Due { epoch, octets: DueOctets::Octets(octets) });
+        Ok(())
     }
 }
 

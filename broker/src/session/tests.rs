@@ -6,6 +6,7 @@ use wire::Timestamp;
 use super::*;
 use crate::codec::{ClientLimits, Packet, Version, frame, read};
 use crate::dialect::Dialect;
+use crate::stored::GivenUp;
 
 const LIMITS: SessionLimits =
     SessionLimits { inflight_max: 3, live_waiting_max: 4, stored_max: 6, receiving_max: 2 };
@@ -37,6 +38,17 @@ fn load(stored: &Arc<Stored>) -> Option<Arc<Message>> {
 
 fn deliver(session: &mut Session, outgoing: Outgoing, out: &mut Outbox) -> (Delivered, Option<Lost>) {
     session.deliver(outgoing, &mut Way { out, load: &mut load, now: Timestamp::EPOCH })
+}
+
+/// PUBREC, and PUBREL when one follows.
+fn pubrec(session: &mut Session, id: u16, code: u8, out: &mut Outbox) -> bool {
+    let reason = match session.on_pubrec(id, code) {
+        Release::Unknown => reason::PACKET_ID_NOT_FOUND,
+        Release::Settling(_) => reason::SUCCESS,
+        Release::Refused(_) => return false,
+    };
+    put_ack(Ack { reason, ..Ack::success(AckKind::PubRel, id) }, out);
+    true
 }
 
 fn pump(session: &mut Session, out: &mut Outbox) -> Vec<Lost> {
@@ -97,7 +109,7 @@ fn what_is_stored_comes_again_with_dup_and_its_identifier_and_what_is_not_is_gon
 fn qos_2_is_released_once_and_repeats_the_release_after_a_reconnect() {
     let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
     deliver(&mut session, live(1, Qos::ExactlyOnce), &mut out);
-    session.on_pubrec(1, reason::SUCCESS, &mut out);
+    assert!(pubrec(&mut session, 1, reason::SUCCESS, &mut out));
     insta::assert_snapshot!(drain(&mut out), @"1#1 REL#1");
     session.disconnected();
     session.resume(&mut out);
@@ -182,9 +194,9 @@ fn a_refused_qos_2_message_is_done_and_an_unknown_one_is_answered() {
         (Session::new(LIMITS), Outbox::new(Dialect::new(Version::V5, ClientLimits::default())));
     deliver(&mut session, live(1, Qos::ExactlyOnce), &mut out);
     drain(&mut out);
-    session.on_pubrec(1, reason::QUOTA_EXCEEDED, &mut out);
+    assert!(!pubrec(&mut session, 1, reason::QUOTA_EXCEEDED, &mut out));
     assert_eq!((session.inflight_count(), out.is_empty()), (0, true));
-    session.on_pubrec(1, reason::SUCCESS, &mut out);
+    assert!(pubrec(&mut session, 1, reason::SUCCESS, &mut out));
     assert_eq!(out.take()[..], [0x62, 3, 0, 1, reason::PACKET_ID_NOT_FOUND]);
 }
 
@@ -198,9 +210,48 @@ fn after_a_restart_identifiers_are_those_of_the_subscriptions_that_match() {
     }
     let body = Body::Subscription(stored(1));
     let ids = SubscriptionIds::Matching;
-    session.restore_waiting(Outgoing { body, qos: Qos::AtLeastOnce, retain: false, ids });
+    session.restore_waiting(Outgoing { body, qos: Qos::AtLeastOnce, retain: false, ids }, None);
     pump(&mut session, &mut out);
     assert_eq!(out.take()[..], [0x32, 13, 0, 3, b'a', b'/', b'b', 0, 1, 4, 11, 6, 11, 5, b'1']);
+}
+
+#[test]
+fn after_a_restart_what_was_under_way_comes_first_with_its_identifier_and_others_avoid_it() {
+    let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
+    session.begin_packet_ids(u64::from(u16::MAX));
+    session.restore_settling(2);
+    session.restore_waiting(mailbox(1), None);
+    session.restore_waiting(mailbox(2), Some(1));
+    session.restore_waiting(mailbox(3), None);
+    session.resume(&mut out);
+    pump(&mut session, &mut out);
+    insta::assert_snapshot!(drain(&mut out), @"REL#2 2#1! 1#3");
+    assert_eq!(session.take_newly_sent(), [(1, 3)]);
+    assert!(session.on_pubcomp(2) && !session.on_pubcomp(2));
+    session.on_puback(1);
+    pump(&mut session, &mut out);
+    insta::assert_snapshot!(drain(&mut out), @"3#4");
+}
+
+#[test]
+fn what_is_given_up_leaves_the_queue_and_is_not_sent_again() {
+    let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
+    let [first, second, third, fourth] = [1, 2, 3, 4].map(mailbox);
+    let give_up = |outgoing: &Outgoing| outgoing.body.stored().unwrap().give_up(GivenUp::InstanceQuota);
+    give_up(&fourth);
+    assert_eq!(session.keep(fourth).unwrap().why, Loss::InstanceQuota);
+    deliver(&mut session, first.clone(), &mut out);
+    session.keep(second.clone());
+    session.keep(third.clone());
+    give_up(&first);
+    give_up(&second);
+    assert!(session.evict(2));
+    assert!(!session.evict(1), "it is under way");
+    session.disconnected();
+    drain(&mut out);
+    assert_eq!(pump(&mut session, &mut out)[0].why, Loss::InstanceQuota);
+    insta::assert_snapshot!(drain(&mut out), @"3#2");
+    assert_eq!(session.stored_count(), 1);
 }
 
 #[derive(Clone, Debug)]

@@ -10,6 +10,9 @@
 //! received = 4 | client u32 | packet id u16      QoS 2 publish received, nothing to store
 //! released = 5 | client u32 | packet id u16      QoS 2 identifier closed
 //! synced   = 6 | offset u64               first record of every batch: all before `offset` was on disk
+//! sent     = 8 | client u32 | seq u64 | packet id u16    the message is under way to the client under this identifier
+//! settling = 9 | client u32 | seq u64 | packet id u16    PUBREC came: done with the message, the identifier is not free
+//! settled  = 10 | client u32 | packet id u16             PUBCOMP came
 //! ```
 //! Integers are big-endian. A message carries the QoS 2 identifier of its publisher, so both become durable at once.
 //! `synced` tells a torn tail from damage: what lies before a later `synced` was on disk and must be whole.
@@ -46,6 +49,17 @@ pub struct Receipt {
     pub packet_id: u16,
 }
 
+/// What is under way to a client, and under which identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// To which client.
+    pub client: u32,
+    /// Which message; 0 for one that is not in the store.
+    pub seq: u64,
+    /// Under which packet identifier.
+    pub packet_id: u16,
+}
+
 /// A record as it is read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -78,6 +92,12 @@ pub enum Record {
     Received(Receipt),
     /// QoS 2 identifier closed.
     Released(Receipt),
+    /// A message is under way.
+    Sent(UnderWay),
+    /// PUBREC came for a message: it is done, its identifier is not free yet.
+    Settling(UnderWay),
+    /// PUBCOMP came.
+    Settled(Receipt),
     /// All before this offset was on disk.
     Synced {
         /// In the same segment.
@@ -93,6 +113,9 @@ const RELEASED: u8 = 5;
 const SYNCED: u8 = 6;
 /// A message with properties or an expiry (MQTT 5).
 const MESSAGE_V5: u8 = 7;
+const SENT: u8 = 8;
+const SETTLING: u8 = 9;
+const SETTLED: u8 = 10;
 const NEVER: i64 = i64::MAX;
 const NO_CLIENT: u32 = u32::MAX;
 const SYNCED_BODY_BYTES: usize = 9;
@@ -116,7 +139,7 @@ pub fn put_message(
         out.put_u32(u32::try_from(targets.len()).unwrap_or(u32::MAX));
         for target in targets {
             out.put_u32(target.client);
-            out.put_u8(u8::from(target.mailbox) | target.qos.number() << 1 | u8::from(target.retain) << 3);
+            out.put_u8(flags(target));
         }
         let topic = message.topic_octets();
         out.put_u16(u16::try_from(topic.len()).unwrap_or(u16::MAX));
@@ -128,6 +151,11 @@ pub fn put_message(
         }
         out.put_slice(message.payload());
     });
+}
+
+/// How a target gets a message, in an octet.
+pub fn flags(target: &Target) -> u8 {
+    u8::from(target.mailbox) | target.qos.number() << 1 | u8::from(target.retain) << 3
 }
 
 /// Appends any other record.
@@ -143,6 +171,9 @@ pub fn put_small(out: &mut Vec<u8>, record: &Record) {
         Record::Forget { client, seq } => put_pair(out, FORGET, *client, *seq),
         Record::Received(receipt) => put_receipt(out, RECEIVED, *receipt),
         Record::Released(receipt) => put_receipt(out, RELEASED, *receipt),
+        Record::Sent(under_way) => put_under_way(out, SENT, *under_way),
+        Record::Settling(under_way) => put_under_way(out, SETTLING, *under_way),
+        Record::Settled(receipt) => put_receipt(out, SETTLED, *receipt),
         Record::Synced { offset } => {
             out.put_u8(SYNCED);
             out.put_u64(*offset);
@@ -162,7 +193,13 @@ fn put_receipt(out: &mut Vec<u8>, kind: u8, receipt: Receipt) {
     out.put_u16(receipt.packet_id);
 }
 
-fn put_record(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+fn put_under_way(out: &mut Vec<u8>, kind: u8, under_way: UnderWay) {
+    put_pair(out, kind, under_way.client, under_way.seq);
+    out.put_u16(under_way.packet_id);
+}
+
+/// Appends a body with its length and checksum before it.
+pub fn put_record(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.put_u64(0);
     body(out);
@@ -174,6 +211,28 @@ fn put_record(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
 
 /// Reads the record at the beginning of `octets` and how long it is; `None` when it is torn or damaged.
 pub fn read(octets: &[u8]) -> Option<(Record, usize)> {
+    let body = read_frame(octets)?;
+    Some((read_body(body)?, HEADER_BYTES + body.len()))
+}
+
+/// The length of the record that `header` begins, header and all; `None` when no record is so long.
+pub fn total_bytes(header: &[u8]) -> Option<usize> {
+    let bytes = usize::try_from(u32::from_be_bytes(header.get(..4)?.try_into().ok()?)).ok()?;
+    (bytes <= BODY_BYTES_MAX).then_some(HEADER_BYTES + bytes)
+}
+
+/// What a record is about, from its first octets alone: the sequence number of a message, and whether it carries an
+/// identifier of its publisher.
+pub fn peek_message(octets: &[u8]) -> Option<(u64, bool)> {
+    let mut body = octets.get(HEADER_BYTES..)?;
+    let kind = body.try_get_u8().ok()?;
+    let seq = body.try_get_u64().ok()?;
+    let publisher = body.get(9..).and_then(|mut rest| rest.try_get_u32().ok());
+    (kind == MESSAGE || kind == MESSAGE_V5).then_some((seq, publisher? != NO_CLIENT))
+}
+
+/// The body at the beginning of `octets`; `None` when it is torn or damaged.
+pub fn read_frame(octets: &[u8]) -> Option<&[u8]> {
     let header = octets.get(..HEADER_BYTES)?;
     let bytes = usize::try_from(u32::from_be_bytes(header[..4].try_into().ok()?)).ok()?;
     let crc = u32::from_be_bytes(header[4..].try_into().ok()?);
@@ -181,10 +240,7 @@ pub fn read(octets: &[u8]) -> Option<(Record, usize)> {
         return None;
     }
     let body = octets.get(HEADER_BYTES..HEADER_BYTES + bytes)?;
-    if crc32fast::hash(body) != crc {
-        return None;
-    }
-    Some((read_body(body)?, HEADER_BYTES + bytes))
+    (crc32fast::hash(body) == crc).then_some(body)
 }
 
 /// Whether some intact `synced` record in `octets` says that what lies before `offset` was on disk.
@@ -204,6 +260,9 @@ fn read_body(mut body: &[u8]) -> Option<Record> {
         FORGET => Record::Forget { client: body.try_get_u32().ok()?, seq: body.try_get_u64().ok()? },
         RECEIVED => Record::Received(read_receipt(&mut body)?),
         RELEASED => Record::Released(read_receipt(&mut body)?),
+        SENT => Record::Sent(read_under_way(&mut body)?),
+        SETTLING => Record::Settling(read_under_way(&mut body)?),
+        SETTLED => Record::Settled(read_receipt(&mut body)?),
         SYNCED => Record::Synced { offset: body.try_get_u64().ok()? },
         _ => return None,
     };
@@ -212,6 +271,11 @@ fn read_body(mut body: &[u8]) -> Option<Record> {
 
 fn read_receipt(body: &mut &[u8]) -> Option<Receipt> {
     Some(Receipt { client: body.try_get_u32().ok()?, packet_id: body.try_get_u16().ok()? })
+}
+
+fn read_under_way(body: &mut &[u8]) -> Option<UnderWay> {
+    let (client, seq) = (body.try_get_u32().ok()?, body.try_get_u64().ok()?);
+    Some(UnderWay { client, seq, packet_id: body.try_get_u16().ok()? })
 }
 
 fn read_message(mut body: &[u8], plain: bool) -> Option<Record> {
@@ -259,6 +323,8 @@ mod tests {
             .prop_map(|(client, mailbox, qos, retain)| Target { client, mailbox, qos, retain });
         let receipt =
             (0..u32::MAX, any::<u16>()).prop_map(|(client, packet_id)| Receipt { client, packet_id });
+        let under_way = (any::<u32>(), any::<u64>(), any::<u16>())
+            .prop_map(|(client, seq, packet_id)| UnderWay { client, seq, packet_id });
         let message = (
             any::<u64>(),
             any::<i64>(),
@@ -280,7 +346,10 @@ mod tests {
             (any::<u32>(), any::<u64>()).prop_map(|(client, seq)| Record::Ack { client, seq }),
             (any::<u32>(), any::<u64>()).prop_map(|(client, seq)| Record::Forget { client, seq }),
             receipt.clone().prop_map(Record::Received),
-            receipt.prop_map(Record::Released),
+            receipt.clone().prop_map(Record::Released),
+            receipt.prop_map(Record::Settled),
+            under_way.clone().prop_map(Record::Sent),
+            under_way.prop_map(Record::Settling),
             any::<u64>().prop_map(|offset| Record::Synced { offset }),
         ]
     }
@@ -291,6 +360,15 @@ mod tests {
             let mut octets = Vec::new();
             put_small(&mut octets, &record);
             prop_assert_eq!(read(&octets), Some((record, octets.len())));
+        }
+
+        #[test]
+        fn what_a_message_is_about_is_seen_in_its_first_octets(record in record()) {
+            let mut octets = Vec::new();
+            put_small(&mut octets, &record);
+            let expected = if let Record::Message { seq, receipt, .. } = &record { Some((*seq, receipt.is_some())) } else { None };
+            prop_assert_eq!(peek_message(&octets), expected);
+            prop_assert_eq!(total_bytes(&octets), Some(octets.len()));
         }
 
         #[test]

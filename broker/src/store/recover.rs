@@ -1,12 +1,18 @@
 //! What the log says after a restart.
+//!
+//! ```text
+//! checkpoint ──whole, and the log goes on where it ends──▶ index ◀── records behind it
+//!     └─ missing, torn, of another log ──▶ all records
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 
-use super::log::{self, MAGIC, SegmentUse, Segments};
+use super::checkpoint::{self, Remembered};
+use super::disk::Disk;
+use super::index::{Change, Index, Key};
+use super::log::{self, MAGIC, Segments};
 use super::record::{self, Record, Target};
 use crate::stored::{Position, Stored};
 
@@ -35,121 +41,198 @@ pub struct Unfinished {
     pub stored: Arc<Stored>,
     /// For whom, and how.
     pub target: Target,
+    /// Under which identifier it was under way.
+    pub packet_id: Option<u16>,
 }
 
 /// What was in the log.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// For each client, in order of arrival.
-    pub queues: BTreeMap<u32, BTreeMap<u64, Unfinished>>,
+    /// In order of arrival.
+    pub unfinished: Vec<Unfinished>,
     /// QoS 2 identifiers each client has open.
     pub receiving: BTreeMap<u32, BTreeSet<u16>>,
-    /// Segments and their use.
-    pub uses: BTreeMap<u64, SegmentUse>,
+    /// Identifiers for which a client owes PUBCOMP.
+    pub settling: BTreeMap<u32, BTreeSet<u16>>,
     /// The highest sequence number.
     pub last_seq: u64,
     /// Octets of a torn tail that were cut off.
     pub torn_bytes: u64,
+    /// Octets of the log that were read.
+    pub read_bytes: u64,
+    /// Octets of the checkpoint that was used.
+    pub checkpoint_bytes: u64,
 }
 
-/// Reads every segment, oldest first, and repairs the newest one's torn tail.
-pub fn recover(dir: &Path, segments: &Segments) -> Result<Recovered, RecoverError> {
-    std::fs::create_dir_all(dir)?;
-    let mut recovered = Recovered::default();
-    let ids = log::list_segments(dir)?;
-    for id in &ids {
-        let is_newest = Some(id) == ids.last();
-        recovered.read_segment(dir, *id, is_newest, segments)?;
+/// What the writer goes on with.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What matters.
+    pub index: Index,
+    /// Octets of each segment.
+    pub sizes: BTreeMap<u64, u64>,
+}
+
+/// Reads the checkpoint and what of the log lies behind it, or all of the log, and cuts a torn tail off.
+pub fn recover(disk: &dyn Disk, segments: &Segments) -> Result<(Found, Recovered), RecoverError> {
+    let ids = log::list_segments(disk)?;
+    if let Some(remembered) = checkpoint::read(disk)?
+        && ids.contains(&remembered.from.0)
+    {
+        let checkpoint_bytes = remembered.bytes;
+        let mut reading = Reading::after(remembered);
+        reading.read_all(disk, &ids, segments)?;
+        if reading.is_consistent() {
+            return Ok(reading.finish(checkpoint_bytes));
+        }
     }
-    recovered.count_live();
-    Ok(recovered)
+    checkpoint::remove(disk)?;
+    let mut reading = Reading::default();
+    reading.read_all(disk, &ids, segments)?;
+    Ok(reading.finish(0))
 }
 
-impl Recovered {
+#[derive(Default)]
+struct Reading {
+    index: Index,
+    /// Where to begin: segment, offset.
+    from: (u64, u64),
+    sizes: BTreeMap<u64, u64>,
+    torn_bytes: u64,
+    read_bytes: u64,
+    reaches: bool,
+}
+
+impl Reading {
+    fn after(remembered: Remembered) -> Self {
+        Reading { index: remembered.index, from: remembered.from, ..Reading::default() }
+    }
+
+    fn read_all(&mut self, disk: &dyn Disk, ids: &[u64], segments: &Segments) -> Result<(), RecoverError> {
+        for id in ids {
+            let is_newest = Some(id) == ids.last();
+            self.read_segment(disk, *id, is_newest, segments)?;
+        }
+        Ok(())
+    }
+
     fn read_segment(
         &mut self,
-        dir: &Path,
+        disk: &dyn Disk,
         id: u64,
         is_newest: bool,
         segments: &Segments,
     ) -> Result<(), RecoverError> {
-        let path = log::segment_path(dir, id);
-        let mut octets = Vec::new();
-        File::open(&path)?.read_to_end(&mut octets)?;
-        let whole = self.read_records(id, &octets);
+        let file = disk.open(&log::segment_name(id))?;
+        let bytes = file.bytes()?;
+        let (first, from) = self.from;
+        let begin = if id == first { from } else { 0 };
+        if id == first {
+            self.reaches = begin <= bytes;
+        }
+        if id < first || begin > bytes {
+            segments.add(id, file);
+            self.sizes.insert(id, bytes);
+            return Ok(());
+        }
+        let mut octets = vec![0; usize::try_from(bytes - begin).unwrap_or(usize::MAX)];
+        file.read_at(&mut octets, begin)?;
+        self.read_bytes += octets.len() as u64;
+        let whole = self.read_records(id, begin, &octets);
         if whole < octets.len() {
-            let offset = whole as u64;
+            let offset = begin + whole as u64;
             if !is_newest || record::proves_synced(&octets[whole..], offset) {
                 return Err(RecoverError::Damaged { segment: id, offset });
             }
-            self.torn_bytes = octets.len() as u64 - offset;
-            let file = OpenOptions::new().write(true).open(&path)?;
-            file.set_len(offset)?;
-            file.sync_all()?;
+            self.torn_bytes = bytes - offset;
+            file.cut(offset)?;
+            file.sync()?;
         }
-        segments.add(id, Arc::new(File::open(&path)?));
-        self.uses.insert(id, SegmentUse { bytes: whole as u64, live: 0 });
+        segments.add(id, file);
+        self.sizes.insert(id, begin + whole as u64);
         Ok(())
     }
 
     /// How many octets are whole records.
-    fn read_records(&mut self, segment: u64, octets: &[u8]) -> usize {
-        if !octets.starts_with(MAGIC) {
-            return 0;
+    fn read_records(&mut self, segment: u64, begin: u64, octets: &[u8]) -> usize {
+        let mut at = 0;
+        if begin == 0 {
+            if !octets.starts_with(MAGIC) {
+                return 0;
+            }
+            at = MAGIC.len();
         }
-        let mut offset = MAGIC.len();
-        while let Some((record, bytes)) = record::read(&octets[offset..]) {
+        while let Some((record, bytes)) = record::read(&octets[at..]) {
             let bytes_on_disk = u32::try_from(bytes).unwrap_or(u32::MAX);
-            self.apply(record, Position { segment, offset: offset as u64, bytes: bytes_on_disk });
-            offset += bytes;
+            let position = Position { segment, offset: begin + at as u64, bytes: bytes_on_disk };
+            if let Some(change) = change_of(record, position) {
+                self.index.apply(change, position);
+            }
+            at += bytes;
         }
-        offset
+        at
     }
 
-    fn apply(&mut self, record: Record, position: Position) {
-        match record {
-            Record::Message { seq, receipt, targets, message } => {
-                self.last_seq = self.last_seq.max(seq);
-                if let Some(receipt) = receipt {
-                    self.receiving.entry(receipt.client).or_default().insert(receipt.packet_id);
-                }
-                let stored = Arc::new(Stored::at_position(seq, &message, position));
-                for target in targets {
-                    let unfinished = Unfinished { stored: stored.clone(), target };
-                    self.queues.entry(target.client).or_default().insert(seq, unfinished);
-                }
-            }
-            Record::Ack { client, seq } => {
-                if let Some(queue) = self.queues.get_mut(&client) {
-                    queue.remove(&seq);
-                }
-            }
-            Record::Forget { client, seq } => {
-                if let Some(queue) = self.queues.get_mut(&client) {
-                    queue.retain(|at, unfinished| *at > seq || unfinished.target.mailbox);
-                }
-                self.receiving.remove(&client);
-            }
-            Record::Received(receipt) => {
-                self.receiving.entry(receipt.client).or_default().insert(receipt.packet_id);
-            }
-            Record::Released(receipt) => {
-                if let Some(open) = self.receiving.get_mut(&receipt.client) {
-                    open.remove(&receipt.packet_id);
-                }
-            }
-            Record::Synced { .. } => {}
-        }
+    /// Whether everything the checkpoint speaks of is there.
+    fn is_consistent(&self) -> bool {
+        let lies_there = |position: &Position| {
+            let bytes = self.sizes.get(&position.segment).copied().unwrap_or(0);
+            position.offset + u64::from(position.bytes) <= bytes
+        };
+        self.reaches
+            && self.index.messages_after(0).all(|live| lies_there(&live.position))
+            && self.index.receiving().values().all(lies_there)
+            && self.index.settling().values().all(lies_there)
     }
 
-    fn count_live(&mut self) {
-        for unfinished in self.queues.values().flat_map(BTreeMap::values) {
-            let segment = unfinished.stored.position().map(|position| position.segment);
-            if let Some(usage) = segment.and_then(|segment| self.uses.get_mut(&segment)) {
-                usage.live += 1;
-            }
+    fn finish(mut self, checkpoint_bytes: u64) -> (Found, Recovered) {
+        self.index.drop_forgotten();
+        let index = self.index;
+        let mut unfinished = Vec::with_capacity(index.message_count());
+        for live in index.messages_after(0) {
+            live.stored.set_receivers(live.receivers.len());
+            unfinished.extend(live.receivers.iter().map(|receiver| Unfinished {
+                stored: live.stored.clone(),
+                target: receiver.target,
+                packet_id: receiver.packet_id,
+            }));
         }
+        let recovered = Recovered {
+            unfinished,
+            receiving: by_client(index.receiving()),
+            settling: by_client(index.settling()),
+            last_seq: index.last_seq(),
+            torn_bytes: self.torn_bytes,
+            read_bytes: self.read_bytes,
+            checkpoint_bytes,
+        };
+        (Found { index, sizes: self.sizes }, recovered)
     }
+}
+
+fn by_client(keys: &BTreeMap<Key, Position>) -> BTreeMap<u32, BTreeSet<u16>> {
+    let mut clients: BTreeMap<u32, BTreeSet<u16>> = BTreeMap::new();
+    for key in keys.keys() {
+        clients.entry(key.client).or_default().insert(key.packet_id);
+    }
+    clients
+}
+
+fn change_of(record: Record, position: Position) -> Option<Change> {
+    Some(match record {
+        Record::Message { seq, receipt, targets, message } => {
+            let stored = Arc::new(Stored::at_position(seq, &message, targets.len(), position));
+            Change::Message { stored, targets, receipt }
+        }
+        Record::Ack { client, seq } => Change::Done { client, seq },
+        Record::Forget { client, seq } => Change::Forget { client, seq },
+        Record::Received(receipt) => Change::Received(receipt.into()),
+        Record::Released(receipt) => Change::Released(receipt.into()),
+        Record::Sent(under_way) => Change::Sent(under_way),
+        Record::Settling(under_way) => Change::Settling(under_way),
+        Record::Settled(receipt) => Change::Settled(receipt.into()),
+        Record::Synced { .. } => return None,
+    })
 }
 
 #[cfg(test)]
@@ -159,6 +242,7 @@ mod tests {
 
     use super::*;
     use crate::message::{Message, Qos};
+    use crate::store::disk::Folder;
 
     fn log_of(records: &[Record]) -> Vec<u8> {
         let mut octets = MAGIC.to_vec();
@@ -175,19 +259,20 @@ mod tests {
         Record::Message { seq, receipt: None, targets: vec![target], message }
     }
 
-    fn recover_bytes(octets: &[u8]) -> Result<Recovered, RecoverError> {
+    fn recover_bytes(octets: &[u8]) -> Result<(Found, Recovered), RecoverError> {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(log::segment_path(dir.path(), 1), octets).unwrap();
-        recover(dir.path(), &Segments::default())
+        std::fs::write(dir.path().join(log::segment_name(1)), octets).unwrap();
+        recover(&Folder::open(dir.path()).unwrap(), &Segments::default())
     }
 
     #[test]
     fn what_was_acknowledged_is_gone_and_the_rest_is_there() {
         let records = [message(1, 7), message(2, 7), message(3, 8), Record::Ack { client: 7, seq: 1 }];
-        let recovered = recover_bytes(&log_of(&records)).unwrap();
-        assert_eq!(recovered.queues[&7].keys().copied().collect::<Vec<_>>(), [2]);
-        assert_eq!(recovered.queues[&8].keys().copied().collect::<Vec<_>>(), [3]);
-        assert_eq!(recovered.uses[&1].live, 2);
+        let (found, recovered) = recover_bytes(&log_of(&records)).unwrap();
+        let left: Vec<(u32, u64)> =
+            recovered.unfinished.iter().map(|left| (left.target.client, left.stored.seq)).collect();
+        assert_eq!(left, [(7, 2), (8, 3)]);
+        assert_eq!(found.index.segment(1).records, 2);
         assert_eq!(recovered.last_seq, 3);
     }
 
@@ -212,8 +297,8 @@ mod tests {
                 *end += log_of(std::slice::from_ref(record)).len() - MAGIC.len();
                 Some(*end)
             }).take_while(|end| *end <= cut).count();
-            let recovered = recover_bytes(&octets[..cut]).unwrap();
-            prop_assert_eq!(recovered.queues.get(&7).map_or(0, BTreeMap::len), whole);
+            let (_, recovered) = recover_bytes(&octets[..cut]).unwrap();
+            prop_assert_eq!(recovered.unfinished.len(), whole);
         }
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! Keys and values are octets; the modules that own the rows encode them. One redb file, `tables.redb`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
+use crate::sync::locked;
+
 /// One of the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// Client key u32 → JSON row.
     Clients,
@@ -64,7 +67,11 @@ pub type Row = (Vec<u8>, Vec<u8>);
 
 /// The file of tables.
 #[derive(Debug)]
-pub struct Tables(Database);
+pub struct Tables {
+    path: PathBuf,
+    /// `None` after a failure: it is opened, and so repaired, when it is needed again.
+    database: Mutex<Option<Database>>,
+}
 
 impl Tables {
     /// Opens or creates the file.
@@ -75,32 +82,48 @@ impl Tables {
             transaction.open_table(table.definition())?;
         }
         transaction.commit()?;
-        Ok(Tables(database))
+        Ok(Tables { path: path.to_owned(), database: Mutex::new(Some(database)) })
     }
 
     /// Every row of a table, in order of key.
     pub fn rows(&self, table: Table) -> Result<Vec<Row>, redb::Error> {
-        let transaction = self.0.begin_read()?;
-        let opened = transaction.open_table(table.definition())?;
-        let mut rows = Vec::new();
-        for row in opened.iter()? {
-            let (key, value) = row?;
-            rows.push((key.value().to_vec(), value.value().to_vec()));
-        }
-        Ok(rows)
+        self.with(|database| {
+            let transaction = database.begin_read()?;
+            let opened = transaction.open_table(table.definition())?;
+            let mut rows = Vec::new();
+            for row in opened.iter()? {
+                let (key, value) = row?;
+                rows.push((key.value().to_vec(), value.value().to_vec()));
+            }
+            Ok(rows)
+        })
     }
 
-    /// Applies changes in order; they are on disk when it returns.
-    pub fn apply(&self, changes: &[RowChange]) -> Result<(), redb::Error> {
-        let transaction = self.0.begin_write()?;
-        for change in changes {
-            let mut table = transaction.open_table(change.table.definition())?;
-            match &change.value {
-                Some(value) => table.insert(change.key.as_slice(), value.as_slice())?,
-                None => table.remove(change.key.as_slice())?,
-            };
-        }
-        transaction.commit()?;
-        Ok(())
+    /// Applies changes in order; they are on disk when it returns. When it fails none is, or all are.
+    pub fn apply(&self, changes: &[&RowChange]) -> Result<(), redb::Error> {
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            for change in changes {
+                let mut table = transaction.open_table(change.table.definition())?;
+                match &change.value {
+                    Some(value) => table.insert(change.key.as_slice(), value.as_slice())?,
+                    None => table.remove(change.key.as_slice())?,
+                };
+            }
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+
+    /// redb takes nothing more after a failed write until its file is opened anew.
+    fn with<T>(&self, apply: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        let mut held = locked(&self.database);
+        let database = match held.take() {
+            Some(database) => database,
+            None => Database::create(&self.path)?,
+        };
+        let done = apply(&database)?;
+        *held = Some(database);
+        Ok(done)
     }
 }

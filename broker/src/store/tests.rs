@@ -5,6 +5,10 @@ use wire::Timestamp;
 use super::*;
 use crate::message::Qos;
 
+mod crash;
+mod full;
+mod memory;
+
 fn message(number: u64) -> Arc<Message> {
     Arc::new(Message::new("a/b", number.to_string().as_bytes(), Qos::AtLeastOnce, Timestamp::EPOCH))
 }
@@ -36,9 +40,10 @@ async fn what_is_durable_is_there_again_and_what_is_done_is_not() {
     close(opened).await;
 
     let again = Store::open(dir.path()).unwrap();
-    let seqs: Vec<u64> = again.recovered.queues[&7].keys().copied().collect();
+    let unfinished = &again.recovered.unfinished;
+    let seqs: Vec<u64> = unfinished.iter().map(|one| one.stored.seq).collect();
     assert_eq!(seqs, (61..=100).collect::<Vec<_>>());
-    let first = &again.recovered.queues[&7][&61];
+    let first = &unfinished[0];
     assert_eq!(again.store.load(&first.stored).unwrap().payload(), b"61");
     let (next, _) = again.store.submit_message(&message(0), None, vec![target(7)], None);
     assert!(next.seq > 100, "sequence numbers never repeat");
@@ -82,24 +87,6 @@ async fn a_message_everybody_is_done_with_is_not_written() {
     assert!(stored.position().is_none());
     assert_eq!(opened.store.figures().messages_skipped.load(Ordering::Relaxed), 1);
     close(opened).await;
-}
-
-#[tokio::test]
-async fn segments_nobody_needs_are_deleted() {
-    let dir = tempfile::tempdir().unwrap();
-    let segments = Segments::default();
-    std::fs::create_dir_all(dir.path().join("log")).unwrap();
-    let mut log =
-        log::Log::begin(&dir.path().join("log"), segments, std::collections::BTreeMap::new()).unwrap();
-    let big = vec![0; usize::try_from(log::SEGMENT_BYTES).unwrap()];
-    log.append(&big).unwrap();
-    log.add_live(1, 1);
-    log.roll_if_large().unwrap();
-    log.drop_unused().unwrap();
-    assert_eq!(log::list_segments(&dir.path().join("log")).unwrap(), [1, 2]);
-    log.remove_live(1);
-    log.drop_unused().unwrap();
-    assert_eq!(log::list_segments(&dir.path().join("log")).unwrap(), [2]);
 }
 
 #[tokio::test]

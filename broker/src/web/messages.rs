@@ -12,11 +12,12 @@ use service_kit::problem::Problem;
 use service_kit::random;
 use utoipa::ToSchema;
 
-use super::App;
 use super::extract::Body;
+use super::{App, not_stored};
 use crate::message::{Message, Qos};
-use crate::route::{Deliveries, Sender};
+use crate::route::{DISK_FULL, Deliveries, Sender};
 use crate::rules::{Permissions, Profile, check_standard_topic};
+use crate::store::NotDurable;
 use crate::trie::NOBODY;
 
 /// A message to send.
@@ -50,6 +51,7 @@ pub struct MessageSent {
 #[utoipa::path(post, path = "/api/v1/instances/{instance}/messages", request_body = SendMessage,
     responses((status = 202, body = MessageSent), (status = 404, description = "no such instance"),
         (status = 400, description = "not JSON, both payloads, or no base64"),
+        (status = 503, description = "somebody must get it later, and the disk is full"),
         (status = 422, description = "a key that is missing, unknown or of another type; a topic that cannot be published to, a QoS other than 0, 1, 2, or too large a payload")))]
 pub async fn send(
     State(app): State<Arc<App>>,
@@ -83,13 +85,17 @@ pub async fn send(
         receipt: None,
         wake: None,
     };
-    let epoch = {
+    let routed = {
         let mut deliveries = Deliveries::default();
         let routed = broker.route(message, &destination, sender, &mut deliveries);
         broker.deliver(&mut deliveries);
-        routed.epoch
+        routed
     };
-    broker.store.durable(epoch).await.map_err(|error| Problem::internal(&error))?;
+    if routed.is_refused {
+        broker.metrics.publish_refused(DISK_FULL);
+        return Err(not_stored(&NotDurable::DiskFull));
+    }
+    broker.store.durable(routed.epoch).await.map_err(|error| not_stored(&error))?;
     Ok((StatusCode::ACCEPTED, Json(MessageSent { message_id: random::new_id() })))
 }
 

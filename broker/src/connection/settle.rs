@@ -1,0 +1,76 @@
+//! The second half of QoS 2 towards a receiver, and publishes that cannot be stored.
+//!
+//! ```text
+//! PUBLISH ─▶ PUBREC ─▶ (durable, when the session is kept) ─▶ PUBREL ─▶ PUBCOMP
+//! ```
+//! PUBREL waits until it is on disk that the message is done: were it repeated after a crash, a receiver that has
+//! freed the identifier would take it for a new one.
+
+use tracing::info;
+
+use super::{Acks, Peer, ack_of, due};
+use crate::client::CloseReason;
+use crate::codec::answer::{Ack, AckKind};
+use crate::codec::{IncomingPublish, Version, reason};
+use crate::message::Qos;
+use crate::refusals::{Refused, shortened};
+use crate::route::DISK_FULL;
+use crate::session::Release;
+use crate::store::Epoch;
+use crate::sync::locked;
+
+impl Peer {
+    pub(super) fn on_pubrec(&self, packet_id: u16, code: u8, acks: &mut Acks) {
+        let Some(release) = self.with_link(|session, _| session.on_pubrec(packet_id, code)) else { return };
+        let (reason, epoch) = match release {
+            Release::Unknown => (reason::PACKET_ID_NOT_FOUND, Epoch::PAST),
+            Release::Refused(stored) => {
+                if let Some(stored) = stored {
+                    self.broker.store.done(self.client.key, stored);
+                }
+                return;
+            }
+            Release::Settling(stored) if self.client.is_persistent() => {
+                let store = &self.broker.store;
+                let epoch = store.settling(self.client.key, stored.as_deref(), packet_id, Some(&self.wake));
+                (reason::SUCCESS, epoch)
+            }
+            Release::Settling(stored) => {
+                if let Some(stored) = stored {
+                    self.broker.store.done(self.client.key, stored);
+                }
+                (reason::SUCCESS, Epoch::PAST)
+            }
+        };
+        acks.push(due(epoch, Ack { kind: AckKind::PubRel, packet_id, reason }));
+    }
+
+    pub(super) fn on_pubcomp(&self, packet_id: u16) {
+        let was_owed = self.with_link(|session, _| session.on_pubcomp(packet_id));
+        if was_owed == Some(true) && self.client.is_persistent() {
+            self.broker.store.settled(self.client.key, packet_id);
+        }
+    }
+
+    /// The disk has no room for a publish: MQTT 5 has a word for it, in 3.1.1 the connection ends.
+    pub(super) fn not_stored(
+        &self,
+        topic: &str,
+        publish: &IncomingPublish<'_>,
+        acks: &mut Acks,
+    ) -> Result<(), CloseReason> {
+        self.broker.metrics.publish_refused(DISK_FULL);
+        if self.broker.logs_refusal(Refused::Publish, DISK_FULL) {
+            let topic = shortened(topic);
+            info!(client.id = %self.client.id, topic, reason = DISK_FULL, "publish refused");
+        }
+        if publish.qos == Qos::ExactlyOnce {
+            locked(&self.client.state).session.on_pubrel(publish.packet_id);
+        }
+        let kind = ack_of(publish.qos).filter(|_| self.version == Version::V5);
+        let kind = kind.ok_or(CloseReason::DiskFull)?;
+        let ack = Ack { kind, packet_id: publish.packet_id, reason: reason::QUOTA_EXCEEDED };
+        acks.push(due(Epoch::PAST, ack));
+        Ok(())
+    }
+}
