@@ -217,7 +217,7 @@ impl Collector for StoreCollector {
             ("store_segments", "Segments of the log", journal.segments),
             ("store_live_messages", "Messages on disk that somebody waits for", journal.messages),
             (
-                "store_full",
+                "store_refusing",
                 "Whether the disk is full: 1 while the store refuses",
                 u64::from(self.0.is_refusing()),
             ),

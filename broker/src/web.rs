@@ -66,6 +66,9 @@ impl App {
         instance: &Instance,
         change: impl FnOnce(&mut Rules) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
+        if self.broker.store.is_refusing() {
+            return Err(not_stored(&NotDurable::DiskFull));
+        }
         let (outcome, epoch) = {
             let _one_at_a_time = locked(&self.changing);
             let mut rules = (*instance.rules()).clone();

@@ -52,11 +52,14 @@ impl Reserve {
         let file = self.disk.create(NAME)?;
         let zeros = vec![0; STEP_BYTES];
         let mut offset = 0;
-        while offset < self.bytes {
-            let step = usize::try_from(self.bytes - offset).unwrap_or(STEP_BYTES).min(STEP_BYTES);
+        // As much again must be free, or the next batch would fail as the last one did.
+        let wanted = 2 * self.bytes;
+        while offset < wanted {
+            let step = usize::try_from(wanted - offset).unwrap_or(STEP_BYTES).min(STEP_BYTES);
             file.write_at(&zeros[..step], offset)?;
             offset += step as u64;
         }
+        file.cut(self.bytes)?;
         file.sync()
     }
 

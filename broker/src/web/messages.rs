@@ -51,7 +51,6 @@ pub struct MessageSent {
 #[utoipa::path(post, path = "/api/v1/instances/{instance}/messages", request_body = SendMessage,
     responses((status = 202, body = MessageSent), (status = 404, description = "no such instance"),
         (status = 400, description = "not JSON, both payloads, or no base64"),
-        (status = 503, description = "somebody must get it later, and the disk is full"),
         (status = 422, description = "a key that is missing, unknown or of another type; a topic that cannot be published to, a QoS other than 0, 1, 2, or too large a payload")))]
 pub async fn send(
     State(app): State<Arc<App>>,

@@ -53,6 +53,7 @@ fn complete_operation(operation: &mut Operation, changes: bool) {
     }
     if changes {
         shared.push(("500", "the change could not be stored"));
+        shared.push(("503", "the disk of the broker is full"));
     }
     let responses = &mut operation.responses.responses;
     for (status, description) in shared {

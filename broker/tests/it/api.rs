@@ -205,20 +205,20 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
     get …: 200 400 401
-    put …/{instance}: 204 400 401 500
+    put …/{instance}: 204 400 401 500 503
     get …/{instance}/clients: 200 400 401 404
     get …/{instance}/clients/{client_id}: 200 400 401 404
-    post …/{instance}/clients/{client_id}/disconnect: 204 400 401 404 409 500
+    post …/{instance}/clients/{client_id}/disconnect: 204 400 401 404 409 500 503
     get …/{instance}/credentials: 200 400 401 404
-    delete …/{instance}/credentials/{access_key}: 204 400 401 404 500
-    put …/{instance}/credentials/{access_key}: 200 400 401 404 413 415 422 500
+    delete …/{instance}/credentials/{access_key}: 204 400 401 404 500 503
+    put …/{instance}/credentials/{access_key}: 200 400 401 404 413 415 422 500 503
     get …/{instance}/groups: 200 400 401 404
-    delete …/{instance}/groups/{group}: 204 400 401 404 500
-    put …/{instance}/groups/{group}: 204 400 401 404 500
-    post …/{instance}/messages: 202 400 401 404 413 415 422 500
+    delete …/{instance}/groups/{group}: 204 400 401 404 500 503
+    put …/{instance}/groups/{group}: 204 400 401 404 500 503
+    post …/{instance}/messages: 202 400 401 404 413 415 422 500 503
     get …/{instance}/topics: 200 400 401 404
-    delete …/{instance}/topics/{topic}: 204 400 401 404 500
-    put …/{instance}/topics/{topic}: 204 400 401 404 500
+    delete …/{instance}/topics/{topic}: 204 400 401 404 500 503
+    put …/{instance}/topics/{topic}: 204 400 401 404 500 503
     "#);
 }
 

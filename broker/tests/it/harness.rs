@@ -97,6 +97,16 @@ impl TestBroker {
         Self::run_in(dir, Vec::new(), clock)
     }
 
+    /// The same with its data in a folder of the test's.
+    pub fn start_in(data: &Path, arguments: &[&str]) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+        let data = data.join("data").display().to_string();
+        let more = ["--data-dir", data.as_str()];
+        let arguments = arguments.iter().chain(&more).map(ToString::to_string).collect();
+        Self::run_in(dir, arguments, Clock::system())
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the harness waits for the broker itself")]
     fn run_in(dir: Arc<TempDir>, arguments: Vec<String>, clock: Clock) -> Self {
         let config = Config::parse_from(command_line(dir.path(), &arguments));
@@ -190,7 +200,9 @@ pub fn command_line(dir: &Path, more: &[String]) -> Vec<String> {
     .iter()
     .map(ToString::to_string)
     .collect();
-    arguments.extend(["--data-dir".to_owned(), dir.join("data").display().to_string()]);
+    if !more.iter().any(|argument| argument == "--data-dir") {
+        arguments.extend(["--data-dir".to_owned(), dir.join("data").display().to_string()]);
+    }
     if !more.iter().any(|argument| argument == "standard") {
         arguments.extend(["--provision".to_owned(), dir.join("provision.toml").display().to_string()]);
     }

@@ -11,14 +11,24 @@ const SUBSCRIBERS: u16 = 20;
 const MESSAGES_EACH: u16 = 1000;
 
 /// A broker process; killed when dropped.
-struct Process {
+pub struct Process {
     child: Child,
     mqtt: SocketAddr,
 }
 
 impl Process {
     fn start(dir: &Path) -> Self {
-        let arguments = command_line(dir, &["--log-json".to_owned()]);
+        Self::start_with(dir, &[])
+    }
+
+    /// A plain MQTT broker.
+    pub fn start_standard(dir: &Path) -> Self {
+        Self::start_with(dir, &["--profile", "standard"])
+    }
+
+    fn start_with(dir: &Path, more: &[&str]) -> Self {
+        let more: Vec<String> = ["--log-json"].iter().chain(more).map(ToString::to_string).collect();
+        let arguments = command_line(dir, &more);
         let mut child = Command::new(env!("CARGO_BIN_EXE_broker"))
             .args(&arguments[1..])
             .stderr(Stdio::piped())
@@ -42,12 +52,12 @@ impl Process {
     }
 
     /// SIGKILL.
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    async fn connect(&self, connect: &Connect) -> (Octets, Vec<u8>) {
+    pub async fn connect(&self, connect: &Connect) -> (Octets, Vec<u8>) {
         let mut client = Octets::open(self.mqtt).await;
         client.send(&connect.encode()).await;
         let connack = client.packet().await;
@@ -94,6 +104,48 @@ async fn kill_9_between_the_pubacks_and_the_return_of_absent_subscribers_loses_n
         assert_eq!(connack, [0x20, 2, 1, 0], "the session is there");
         for round in 1..=MESSAGES_EACH {
             assert_eq!(client.receive().await.payload, round.to_string(), "subscriber {number}");
+        }
+        client.expect_silence().await;
+    }
+}
+
+/// 60,000 octets that begin with a number.
+fn large(topic: &str, number: u16) -> Vec<u8> {
+    publish(topic, &format!("{number:<60000}"), 1, number)
+}
+
+#[tokio::test]
+async fn kill_9_while_old_messages_are_copied_forward_loses_none() {
+    const KEPT: u16 = 100;
+    const WRITTEN: u16 = 1500;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let options = ["--stored-per-client-max", "100"];
+    let broker = Process::start_with(dir.path(), &options);
+    for number in 1..=2 {
+        let (mut client, _) = broker.connect(&subscriber(number)).await;
+        client.subscribe(&[(&format!("news/{number}"), 1)], &[1]).await;
+        client.disconnect().await;
+    }
+    let (mut writer, _) = broker.connect(&Connect::of("writer")).await;
+    for (topic, count) in [("news/1", KEPT), ("news/2", WRITTEN)] {
+        for first in (1..=count).step_by(20) {
+            let batch: Vec<u8> = (first..first + 20).flat_map(|number| large(topic, number)).collect();
+            writer.send(&batch).await;
+            for number in first..first + 20 {
+                writer.expect(&[&[0x40, 2][..], &number.to_be_bytes()].concat()).await;
+            }
+        }
+    }
+    broker.kill();
+    let oldest = dir.path().join("data/log/0000000000000001.log");
+    assert!(!oldest.exists(), "what mattered in it was copied, and it was deleted");
+
+    let broker = Process::start_with(dir.path(), &options);
+    for (number, last) in [(1, KEPT), (2, WRITTEN)] {
+        let (mut client, _) = broker.connect(&subscriber(number)).await;
+        for expected in last - KEPT + 1..=last {
+            assert_eq!(client.receive().await.payload.trim_end(), expected.to_string());
         }
         client.expect_silence().await;
     }

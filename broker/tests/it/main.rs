@@ -11,6 +11,7 @@ mod connect;
 mod durability;
 mod kill;
 mod log;
+mod long_use;
 mod mosquitto;
 mod p2p;
 mod pki;

@@ -1,0 +1,180 @@
+//! The store over long use: bounds per instance, a full disk, identifiers that outlive the process.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{Connect, TestBroker, publish};
+use crate::kill::Process;
+
+fn kept(device: &str) -> Connect {
+    Connect { clean: false, ..Connect::of(device) }
+}
+
+fn standard(device: &str) -> Connect {
+    Connect { clean: false, client_id: device.to_owned(), ..Connect::of(device) }
+}
+
+async fn queue(broker: &TestBroker, receivers: &[&str], messages: u16) {
+    for receiver in receivers {
+        let mut client = broker.persistent(receiver).await;
+        client.subscribe(&[(&format!("news/{receiver}"), 1)], &[1]).await;
+        client.disconnect().await;
+    }
+    let mut writer = broker.client("writer").await;
+    for number in 1..=messages {
+        for receiver in receivers {
+            let [high, low] = number.to_be_bytes();
+            let text = format!("{number:03}");
+            writer
+                .exchange(&publish(&format!("news/{receiver}"), &text, 1, number), &[0x40, 2, high, low])
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_of_the_instance_goes_first_and_the_count_is_exact_after_a_restart() {
+    let broker = TestBroker::start_with(&["--stored-messages-max", "10"]);
+    queue(&broker, &["a", "b"], 8).await;
+    assert!(broker.metric("broker_messages_dropped_total{reason=\"instance_quota\"}").await - 6.0 < 0.1);
+    let broker = broker.restart().await;
+    let mut writer = broker.client("writer").await;
+    writer.exchange(&publish("news/a", "009", 1, 1), &[0x40, 2, 0, 1]).await;
+    assert!(
+        (broker.metric("broker_messages_dropped_total{reason=\"instance_quota\"}").await - 1.0).abs() < 0.1
+    );
+    let (mut a, mut b) = (broker.persistent("a").await, broker.persistent("b").await);
+    for number in 5..=9 {
+        assert_eq!(a.receive().await.payload, format!("{number:03}"));
+    }
+    for number in 4..=8 {
+        assert_eq!(b.receive().await.payload, format!("{number:03}"));
+    }
+    a.expect_silence().await;
+    b.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_message_under_way_survives_kill_9_with_its_identifier_and_dup() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Process::start_standard(dir.path());
+    let (mut reader, _) = broker.connect(&standard("reader")).await;
+    reader.subscribe(&[("a", 1)], &[1]).await;
+    let (mut writer, _) = broker.connect(&standard("writer")).await;
+    for number in 1..=3 {
+        writer
+            .exchange(&publish("a", &number.to_string(), 1, number), &[0x40, 2, 0, number.to_be_bytes()[1]])
+            .await;
+    }
+    let first: Vec<_> =
+        [reader.receive_only().await, reader.receive_only().await, reader.receive_only().await].into();
+    // A session that is on disk says that what was submitted before is, too: the identifiers.
+    let (other, _) = broker.connect(&standard("other")).await;
+    other.disconnect().await;
+    broker.kill();
+
+    let broker = Process::start_standard(dir.path());
+    let (mut reader, connack) = broker.connect(&standard("reader")).await;
+    assert_eq!(connack, [0x20, 2, 1, 0]);
+    for sent in first {
+        let again = reader.receive_only().await;
+        assert!(again.dup() && !sent.dup());
+        assert_eq!((again.packet_id, again.payload), (sent.packet_id, sent.payload));
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_repeated_with_its_identifier_after_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Process::start_standard(dir.path());
+    let (mut reader, _) = broker.connect(&standard("reader")).await;
+    reader.subscribe(&[("a", 2)], &[2]).await;
+    let (mut writer, _) = broker.connect(&standard("writer")).await;
+    writer.exchange(&publish("a", "once", 2, 7), &[0x50, 2, 0, 7]).await;
+    writer.exchange(&[0x62, 2, 0, 7], &[0x70, 2, 0, 7]).await;
+    let [high, low] = reader.receive_only().await.packet_id.to_be_bytes();
+    // PUBREL comes when it is on disk that the message is done.
+    reader.exchange(&[0x50, 2, high, low], &[0x62, 2, high, low]).await;
+    broker.kill();
+
+    let broker = Process::start_standard(dir.path());
+    let (mut reader, _) = broker.connect(&standard("reader")).await;
+    reader.expect(&[0x62, 2, high, low]).await;
+    reader.send(&[0x70, 2, high, low]).await;
+    reader.expect_silence().await;
+    // Durable behind PUBCOMP, so that PUBCOMP is, too.
+    reader.subscribe(&[("c", 1)], &[1]).await;
+    broker.kill();
+    let broker = Process::start_standard(dir.path());
+    let (mut reader, _) = broker.connect(&standard("reader")).await;
+    reader.expect_silence().await;
+}
+
+/// A file system of 24 MiB at `at`; it is gone with the namespace this test process made for itself.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    /// `None` when the machine does not let this process mount, and it is not root.
+    fn mount(at: &'a Path) -> Option<Self> {
+        let mount = |at: &Path| {
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=24m", "none"]).arg(at).status()
+        };
+        let is_mounted = mount(at).is_ok_and(|status| status.success());
+        let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+        assert!(is_mounted || !is_root, "root cannot mount a small file system here");
+        is_mounted.then_some(SmallDisk(at))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_what_must_be_stored_is_refused_and_the_rest_works_until_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(small) = SmallDisk::mount(dir.path()) else {
+        eprintln!("NOT RUN: a small file system can be mounted by root only");
+        return;
+    };
+    let broker = TestBroker::start_in(small.0, &["--stored-per-client-max", "100000"]);
+    let mut reader = broker.persistent("reader").await;
+    reader.subscribe(&[("news/x", 1)], &[1]).await;
+    reader.disconnect().await;
+    let filler = small.0.join("filler");
+    std::fs::write(&filler, vec![1; 14 << 20]).unwrap();
+
+    let mut taken = 0_u16;
+    let text = "x".repeat(60_000);
+    let mut writer = broker.client("writer").await;
+    loop {
+        writer.send(&publish("news/x", &text, 1, taken + 1)).await;
+        match writer.try_packet().await {
+            Some(_) => taken += 1,
+            None => break,
+        }
+    }
+    assert!(taken > 10, "{taken}");
+    assert!((broker.metric("broker_store_refusing").await - 1.0).abs() < 0.1);
+    let (_, connack) = broker.try_connect(&kept("new")).await;
+    assert_eq!(connack, [0x20, 2, 0, 3], "a new persistent session");
+    let mut reader = broker.persistent("reader").await;
+    for _ in 0..taken {
+        assert_eq!(reader.receive().await.payload.len(), text.len(), "what was taken is there");
+    }
+    reader.exchange(&crate::harness::subscribe(5, &[("news/y", 1)]), &[0x90, 3, 0, 5, 0x80]).await;
+    let (mut live, mut writer) = (broker.client("live").await, broker.client("writer").await);
+    live.subscribe(&[("news/z", 1)], &[1]).await;
+    writer.send(&publish("news/z", "qos 0", 0, 0)).await;
+    assert_eq!(live.receive().await.payload, "qos 0");
+    writer.exchange(&publish("down/p2p/GID_TEST@@@live", "p2p", 1, 1), &[0x40, 2, 0, 1]).await;
+    assert_eq!(live.receive().await.payload, "p2p");
+
+    std::fs::remove_file(&filler).unwrap();
+    broker.metric_becomes("broker_store_refusing", 0.0).await;
+    writer.exchange(&publish("news/x", "again", 1, 2), &[0x40, 2, 0, 2]).await;
+    assert_eq!(reader.receive().await.payload, "again");
+    broker.stop().await;
+}
