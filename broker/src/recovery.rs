@@ -105,7 +105,9 @@ fn restore_queues(broker: &Broker, clients: &ClientsByKey, recovered: Recovered)
             continue;
         };
         let mut state = locked(&client.state);
-        open.into_iter().for_each(|packet_id| state.session.restore_receiving(packet_id));
+        for packet_id in open {
+            state.session.restore_receiving(packet_id);
+        }
     }
     for (key, owed) in recovered.settling {
         let Some(client) = persistent(key) else {
@@ -113,7 +115,9 @@ fn restore_queues(broker: &Broker, clients: &ClientsByKey, recovered: Recovered)
             continue;
         };
         let mut state = locked(&client.state);
-        owed.into_iter().for_each(|packet_id| state.session.restore_settling(packet_id));
+        for packet_id in owed {
+            state.session.restore_settling(packet_id);
+        }
     }
     // What is left of clients that are gone must not be taken for another's with the same number.
     for key in strangers {
@@ -130,7 +134,10 @@ fn restore_queues(broker: &Broker, clients: &ClientsByKey, recovered: Recovered)
 
 /// Gathers the receivers of each message, which come one after the other, and counts it for its instance.
 #[derive(Default)]
-struct Receivers(Vec<(Arc<Stored>, Arc<Instance>, Vec<Arc<Client>>)>);
+struct Receivers(Vec<Counted>);
+
+/// A message, its instance, its receivers.
+type Counted = (Arc<Stored>, Arc<Instance>, Vec<Arc<Client>>);
 
 impl Receivers {
     fn add(&mut self, instance: &Arc<Instance>, outgoing: &Outgoing, client: &Arc<Client>) {

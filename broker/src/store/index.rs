@@ -286,13 +286,13 @@ impl Index {
         }
     }
 
-    fn is_forgotten(&self, seq: u64, target: &Target) -> bool {
+    fn is_forgotten(&self, seq: u64, target: Target) -> bool {
         !target.mailbox && self.forgotten.get(&target.client).is_some_and(|last| seq <= *last)
     }
 
     fn live(&self, entry: &Entry) -> Live {
         let seq = entry.stored.seq;
-        let waits = |receiver: &&Receiver| !receiver.done && !self.is_forgotten(seq, &receiver.target);
+        let waits = |receiver: &&Receiver| !receiver.done && !self.is_forgotten(seq, receiver.target);
         let receivers = entry.receivers.as_slice().iter().filter(waits).copied().collect();
         Live { stored: entry.stored.clone(), position: entry.position, receivers }
     }
@@ -379,10 +379,12 @@ impl Index {
             let Some(entry) = self.messages.get(&seq) else { continue };
             let receivers = entry.receivers.as_slice().iter().filter(|receiver| !receiver.done);
             let gone: Vec<u32> = receivers
-                .filter(|receiver| self.is_forgotten(seq, &receiver.target))
+                .filter(|receiver| self.is_forgotten(seq, receiver.target))
                 .map(|receiver| receiver.target.client)
                 .collect();
-            gone.into_iter().for_each(|client| self.done(client, seq));
+            for client in gone {
+                self.done(client, seq);
+            }
         }
         self.forgotten.clear();
     }

@@ -278,10 +278,9 @@ fn following(gathering: &mut Gathering) -> Gathering {
 fn refusable(failure: WriteError) -> Result<String, WriteError> {
     match failure {
         WriteError::Log(AppendError::Refused(cause)) => Ok(cause.to_string()),
-        WriteError::Log(AppendError::Failed(_)) => Err(failure),
         // redb took nothing over; the file is opened anew before it is tried again.
         WriteError::Tables(redb::Error::Io(_) | redb::Error::PreviousIo) => Ok(failure.to_string()),
-        WriteError::Tables(_) => Err(failure),
+        WriteError::Log(AppendError::Failed(_)) | WriteError::Tables(_) => Err(failure),
     }
 }
 

@@ -71,7 +71,9 @@ async fn acknowledgements_find_room_in_the_reserve_so_that_a_full_disk_empties_i
     }
     assert!(stored.len() > 20, "{}", stored.len());
     assert!(store.is_refusing());
-    stored.into_iter().for_each(|one| store.done(7, one));
+    for one in stored {
+        store.done(7, one);
+    }
     until(&store, false).await;
     let (_, epoch) = store.submit_message(&large, None, vec![target(7)], None);
     store.durable(epoch).await.unwrap();
