@@ -49,6 +49,10 @@ pub struct Config {
     /// `strict`: the rules of Message Queue for MQTT; `standard`: a plain MQTT broker without provisioning
     #[arg(long, env = "BROKER_PROFILE", default_value = "strict")]
     pub profile: Profile,
+    /// Filters that nobody may subscribe to in the standard profile, each as it is sent and separated by commas: they
+    /// get 0x80. For example `test/nosubscribe`, which conformance tests expect to be refused
+    #[arg(long, env = "BROKER_REFUSE_FILTERS", value_delimiter = ',', value_name = "FILTERS")]
+    pub refuse_filters: Vec<String>,
     /// When a client ID is in use: `deny` the newcomer or `takeover`; the default follows the profile
     #[arg(long, env = "BROKER_DUPLICATE_CLIENT")]
     pub duplicate_client: Option<DuplicateClient>,
@@ -225,6 +229,9 @@ impl Config {
         if self.profile == Profile::Standard && self.provision.is_some() {
             mistakes.push("--provision has no meaning in --profile standard".to_owned());
         }
+        if self.profile == Profile::Strict && !self.refuse_filters.is_empty() {
+            mistakes.push("--refuse-filters has no meaning in --profile strict: grants decide".to_owned());
+        }
         mistakes
     }
 }
@@ -266,5 +273,6 @@ mod tests {
         --mqtts needs --tls-cert and --tls-key
         --provision has no meaning in --profile standard
         ");
+        insta::assert_snapshot!(mistakes("--refuse-filters a,b"), @"--refuse-filters has no meaning in --profile strict: grants decide");
     }
 }

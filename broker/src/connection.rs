@@ -69,7 +69,7 @@ pub struct Peer {
     wake: Arc<Notify>,
     will: Option<KeptWill>,
     /// Granted filters whose retained messages follow once SUBACK is out.
-    retained_due: Vec<RetainedDue>,
+    retained_due: BTreeMap<String, RetainedDue>,
     /// The last topic published to, and where it leads; good as long as the rules stay.
     approved: Option<Approved>,
     /// Topics the client has numbered (MQTT 5 section 3.3.2.3.4).
@@ -175,12 +175,12 @@ impl Peer {
                 return CloseReason::ProtocolError(reason::PROTOCOL_ERROR);
             }
             self.clean = expiry_secs == 0;
-            let mut state = locked(&self.client.state);
-            state.expiry_secs = state.expiry_secs.min(expiry_secs);
+            locked(&self.client.state).expiry_secs = expiry_secs.min(self.broker.session_secs_max());
         }
         match disconnect.reason {
-            reason::DISCONNECT_WITH_WILL => CloseReason::DisconnectedWithWill,
-            _ => CloseReason::DisconnectedByClient,
+            reason::SUCCESS => CloseReason::DisconnectedByClient,
+            // [MQTT-3.14.4-3]: only success has the will forgotten.
+            _ => CloseReason::DisconnectedWithWill,
         }
     }
 
@@ -229,6 +229,9 @@ impl Peer {
     /// The topic a publish names, or the one its alias stands for.
     fn topic_of<'p>(&mut self, publish: &IncomingPublish<'p>) -> Result<Cow<'p, str>, CloseReason> {
         let Some(alias) = publish.extras.as_deref().and_then(|extras| extras.alias) else {
+            if self.version == Version::V5 && publish.topic.is_empty() {
+                return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));
+            }
             return Ok(Cow::Borrowed(publish.topic));
         };
         if !(1..=TOPIC_ALIAS_MAX).contains(&alias) {
@@ -356,12 +359,13 @@ impl Peer {
     }
 
     /// The socket takes octets again.
-    pub fn on_writable(&self) {
+    pub fn on_writable(&mut self) {
         self.with_link(|session, link| {
             link.blocked = false;
             link.flush();
             self.broker.pump(&self.client, session, link);
         });
+        self.send_due_retained();
     }
 
     /// Whether the socket is full.
@@ -449,7 +453,9 @@ impl Peer {
             Profile::Strict => {
                 self.instance.rules().check_subscribe(filter, &self.client.id, &self.permissions)
             }
-            Profile::Standard => crate::rules::check_standard_filter(filter),
+            Profile::Standard => {
+                crate::rules::check_standard_filter(filter, &self.broker.config.refuse_filters)
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use wire::Timestamp;
 
 use crate::broker::Broker;
 use crate::client::{Client, ClientState};
+use crate::codec::NEVER_EXPIRES;
 use crate::instance::Instance;
 use crate::rows;
 use crate::store::Epoch;
@@ -15,6 +16,11 @@ use crate::sync::{locked, write_locked};
 use crate::trie::Place;
 
 impl Broker {
+    /// How long a session may outlive its connection, in seconds.
+    pub fn session_secs_max(&self) -> u32 {
+        u32::try_from(self.config.session_age().as_secs()).unwrap_or(NEVER_EXPIRES)
+    }
+
     /// Ends a session: its subscriptions and what they brought are gone, its mailbox stays. Returns what must be
     /// written.
     pub fn end_session(

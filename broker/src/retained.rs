@@ -1,6 +1,7 @@
 //! ● The retained message of each topic (MQTT 3.1.1 section 3.3.1.3).
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use wire::Timestamp;
@@ -39,19 +40,18 @@ impl Retained {
         Change::Set
     }
 
-    /// The messages a new subscription to `filter` gets.
-    pub fn matching(&self, filter: &str) -> Vec<Arc<Message>> {
-        if !filter.contains(['+', '#']) {
-            return self.by_topic.get(filter).cloned().into_iter().collect();
-        }
+    /// The first `count` messages a new subscription to `filter` gets, of those whose topic is beyond `after`.
+    pub fn matching(&self, filter: &str, after: Option<&str>, count: usize) -> Vec<Arc<Message>> {
         // Everything a filter matches begins with the levels before its first wildcard.
         let fixed: String =
             filter.split_inclusive('/').take_while(|level| !level.contains(['+', '#'])).collect();
-        let from = fixed.strip_suffix('/').unwrap_or(&fixed);
+        let prefix = fixed.strip_suffix('/').filter(|_| fixed != filter).unwrap_or(&fixed);
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         self.by_topic
-            .range::<str, _>((std::ops::Bound::Included(from), std::ops::Bound::Unbounded))
-            .take_while(|(topic, _)| topic.starts_with(from))
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(topic, _)| topic.starts_with(prefix))
             .filter(|(topic, _)| wire::topic::filter_matches(filter, topic))
+            .take(count)
             .map(|(_, message)| message.clone())
             .collect()
     }
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(retained.apply(&message("a/b", "1"), 1), Change::Set);
         assert_eq!(retained.apply(&message("a/c", "1"), 1), Change::Full);
         assert_eq!(retained.apply(&message("a/b", "2"), 1), Change::Set);
-        assert_eq!(retained.matching("a/#")[0].payload(), b"2");
+        assert_eq!(retained.matching("a/#", None, 9)[0].payload(), b"2");
         assert_eq!(retained.apply(&message("a/b", ""), 1), Change::Cleared);
         assert_eq!(retained.count(), 0);
     }
@@ -96,7 +96,14 @@ mod tests {
             for topic in &topics {
                 retained.apply(&message(topic, "x"), usize::MAX);
             }
-            let found: Vec<String> = retained.matching(&filter).iter().map(|m| m.topic().to_owned()).collect();
+            let mut found: Vec<String> = Vec::new();
+            loop {
+                let page = retained.matching(&filter, found.last().map(String::as_str), 3);
+                found.extend(page.iter().map(|message| message.topic().to_owned()));
+                if page.len() < 3 {
+                    break;
+                }
+            }
             let expected: Vec<String> = topics.into_iter().filter(|topic| wire::topic::filter_matches(&filter, topic)).collect();
             prop_assert_eq!(found, expected);
         }

@@ -298,6 +298,9 @@ pub enum SubscribeRefusal {
     /// Not `$share/<name>/<filter>`.
     #[error("a shared subscription is $share/<name>/<filter>, and its name has no + # or /")]
     Share,
+    /// An administrator of the standard profile refuses it.
+    #[error("nobody may subscribe to `{0}`")]
+    Refused(String),
     /// Nobody created the parent topic.
     #[error("parent topic `{0}` does not exist")]
     UnknownParent(String),
@@ -317,6 +320,7 @@ impl SubscribeRefusal {
                 reason::TOPIC_FILTER_INVALID
             }
             SubscribeRefusal::UnknownParent(_) => reason::TOPIC_FILTER_INVALID,
+            SubscribeRefusal::Refused(_) => reason::UNSPECIFIED,
             SubscribeRefusal::NotAllowed(_) | SubscribeRefusal::OthersP2p(_) => reason::NOT_AUTHORIZED,
         }
     }
@@ -327,6 +331,7 @@ impl SubscribeRefusal {
             SubscribeRefusal::Filter(_) | SubscribeRefusal::StandardFilter | SubscribeRefusal::Share => {
                 "filter_invalid"
             }
+            SubscribeRefusal::Refused(_) => "refused_filter",
             SubscribeRefusal::UnknownParent(_) => "parent_unknown",
             SubscribeRefusal::NotAllowed(_) | SubscribeRefusal::OthersP2p(_) => "not_authorized",
         }
@@ -391,20 +396,26 @@ impl Rules {
 
 /// The standard profile: any topic without wildcards.
 pub fn check_standard_topic(topic: &str) -> Result<Destination, PublishRefusal> {
-    let levels = topic.split('/').count();
-    if topic.is_empty() || topic.contains(['+', '#']) || levels > STANDARD_LEVELS_MAX {
+    if topic.is_empty() || topic.contains(['+', '#']) || is_too_deep(topic) {
         return Err(PublishRefusal::StandardTopic);
     }
     Ok(Destination::Subscribers)
 }
 
-/// The standard profile: any filter with well-placed wildcards.
-pub fn check_standard_filter(filter: &str) -> Result<Subscribed, SubscribeRefusal> {
-    let levels = filter.split('/').count();
-    if filter.is_empty() || !wildcards_are_well_placed(filter) || levels > STANDARD_LEVELS_MAX {
+/// The standard profile: any filter with well-placed wildcards that is not one of `refused`.
+pub fn check_standard_filter(filter: &str, refused: &[String]) -> Result<Subscribed, SubscribeRefusal> {
+    if filter.is_empty() || !wildcards_are_well_placed(filter) || is_too_deep(filter) {
         return Err(SubscribeRefusal::StandardFilter);
     }
+    if refused.iter().any(|one| one == filter) {
+        return Err(SubscribeRefusal::Refused(filter.to_owned()));
+    }
     Ok(Subscribed::Matching)
+}
+
+/// Whether a topic or filter has more levels than the standard profile takes.
+pub fn is_too_deep(topic: &str) -> bool {
+    topic.split('/').count() > STANDARD_LEVELS_MAX
 }
 
 /// Splits a shared subscription into its name and its filter (MQTT 5 section 4.8.2).

@@ -257,6 +257,14 @@ impl Session {
         lost
     }
 
+    /// Whether a message would be sent at once.
+    pub fn has_room_for(&self, qos: Qos, out: &Outbox) -> bool {
+        match qos {
+            Qos::AtMostOnce => !out.is_full(),
+            Qos::AtLeastOnce | Qos::ExactlyOnce => self.waiting.is_empty() && self.has_room(out),
+        }
+    }
+
     fn has_room(&self, out: &Outbox) -> bool {
         let window = self.limits.inflight_max.min(out.dialect.receive_max());
         self.inflight.len() < window && !out.is_full()

@@ -48,3 +48,16 @@ pub const PACKET_TOO_LARGE: u8 = 0x95;
 pub const QUOTA_EXCEEDED: u8 = 0x97;
 /// An administrator.
 pub const ADMINISTRATIVE_ACTION: u8 = 0x98;
+
+/// Whether a client may send this code in a packet of type `kind` (tables 3-4 to 3-7 and 3-10).
+pub fn client_may_send(kind: u8, code: u8) -> bool {
+    match kind {
+        4 | 5 => {
+            code == NO_MATCHING_SUBSCRIBERS
+                || matches!(code, SUCCESS | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
+        }
+        6 | 7 => matches!(code, SUCCESS | PACKET_ID_NOT_FOUND),
+        14 => matches!(code, SUCCESS | DISCONNECT_WITH_WILL | 0x80..=0x83 | 0x90 | 0x93..=0x99),
+        _ => false,
+    }
+}

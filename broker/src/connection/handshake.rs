@@ -19,7 +19,7 @@ use crate::admission::{self, Admitted, Refusal, code};
 use crate::broker::{Broker, STANDARD_INSTANCE};
 use crate::client::{Client, CloseReason, Link};
 use crate::codec::answer::{self, ConnackProperties};
-use crate::codec::{Connect, NEVER_EXPIRES, Version, reason};
+use crate::codec::{Connect, Version, reason};
 use crate::config::DuplicateClient;
 use crate::dialect::Dialect;
 use crate::instance::Instance;
@@ -95,7 +95,7 @@ pub async fn handshake(
         permissions: Arc::new(admitted.permissions),
         wake: claim.wake,
         will: None,
-        retained_due: Vec::new(),
+        retained_due: BTreeMap::new(),
         approved: None,
         aliases: BTreeMap::new(),
     };
@@ -132,8 +132,7 @@ fn welcome(broker: &Broker, connect: &Connect, admitted: &Admitted) -> ConnackPr
 
 /// No session outlives its connection for longer than the broker keeps one that nobody uses.
 fn granted_expiry_secs(broker: &Broker, connect: &Connect) -> u32 {
-    let longest = u32::try_from(broker.config.session_age().as_secs()).unwrap_or(NEVER_EXPIRES);
-    connect.session_expiry_secs.min(longest)
+    connect.session_expiry_secs.min(broker.session_secs_max())
 }
 
 fn code_of(refusal: &Refusal, version: Version) -> u8 {
