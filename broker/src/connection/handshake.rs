@@ -214,6 +214,7 @@ async fn claim(broker: &Broker, instance: &Arc<Instance>, newcomer: Newcomer<'_>
         tokio::pin!(freed);
         freed.as_mut().enable();
         broker.end_if_expired(instance, &client, broker.clock.now());
+        broker.drop_old(&client, broker.clock.now());
         if let Some(claim) = try_claim(broker, instance, &client, newcomer) {
             return Ok(claim);
         }

@@ -12,6 +12,7 @@ use crate::client::{CloseReason, Due, DueOctets, Link};
 use crate::codec::{RetainHandling, Subscribe, SubscriptionOptions, Version, answer, reason};
 use crate::message::{Message, Qos};
 use crate::refusals::{Refused, shortened};
+use crate::retained::Page;
 use crate::rows;
 use crate::rules::{Profile, SubscribeRefusal, Subscribed, is_too_deep, split_share};
 use crate::session::{Body, Outgoing, Session, SubscriptionIds, Way};
@@ -34,6 +35,8 @@ struct Refusal {
 pub(super) struct RetainedDue {
     epoch: Epoch,
     options: SubscriptionOptions,
+    /// Those taken later come live.
+    up_to: u64,
     /// The topic of the last one that was sent.
     sent: Option<String>,
 }
@@ -67,11 +70,13 @@ impl Peer {
                 Err(refusal) => codes.push(self.filter_refused(&filter, &refusal)),
             }
         }
+        let up_to = read_locked(&self.instance.retained).last_number();
         let epoch = self.submit(rows);
         let octets = answer::suback(subscribe.packet_id, &codes, self.version);
         acks.push(Due { epoch, octets: DueOctets::Octets(octets) });
-        let due =
-            granted.into_iter().map(|(filter, options)| (filter, RetainedDue { epoch, options, sent: None }));
+        let due = granted
+            .into_iter()
+            .map(|(filter, options)| (filter, RetainedDue { epoch, options, up_to, sent: None }));
         self.retained_due.extend(due);
         Ok(())
     }
@@ -158,7 +163,8 @@ impl Peer {
     fn send_retained(&self, filter: &str, due: &mut RetainedDue) -> bool {
         loop {
             let retained = read_locked(&self.instance.retained);
-            let page = retained.matching(filter, due.sent.as_deref(), RETAINED_PAGE);
+            let after = due.sent.as_deref();
+            let page = retained.matching(Page { filter, after, up_to: due.up_to, count: RETAINED_PAGE });
             drop(retained);
             let is_last = page.len() < RETAINED_PAGE;
             let all_sent = self.with_link(|session, link| {

@@ -18,7 +18,7 @@ async fn paho_clients_of_both_versions_publish_subscribe_and_come_back() {
     script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/paho_clients.py"));
     script.args([&broker.mqtt.port().to_string(), USER, "s3cret"]);
     script.kill_on_drop(true).stdin(Stdio::null());
-    let output = tokio::time::timeout(Duration::from_secs(120), script.output())
+    let output = tokio::time::timeout(Duration::from_mins(2), script.output())
         .await
         .expect("it did not end")
         .expect("python3 is missing");

@@ -127,7 +127,8 @@ async fn retained_messages_of_every_qos_come_with_a_subscription_and_can_be_clea
         for _ in 0..3 {
             let received = hear(&mut later).await;
             assert!(received.retain());
-            heard.push((received.topic, received.qos()));
+            let qos = received.qos();
+            heard.push((received.topic, qos));
         }
         heard.sort();
         let expected = [("Topic/C", 1), ("TopicA/B", 0), ("TopicA/C", 2)];
@@ -194,7 +195,7 @@ async fn a_client_that_comes_back_without_a_will_has_none() {
     reader.subscribe(&[("will/#", 0)], &[0]).await;
     for clean in [true, false] {
         let will = Some(("will/1273", "gone", 0));
-        Anybody { will, clean, ..Anybody::of("will-1273") }.enter(&broker).await.0.vanish();
+        Anybody { clean, will, ..Anybody::of("will-1273") }.enter(&broker).await.0.vanish();
         assert_eq!(hear(&mut reader).await.payload, "gone");
         Anybody { clean, ..Anybody::of("will-1273") }.enter(&broker).await.0.vanish();
         reader.expect_silence().await;
@@ -403,11 +404,10 @@ async fn a_repeated_qos_2_publish_is_answered_each_time_and_delivered_once() {
     }
     client.exchange(&[0x62, 2, 0, 1], &[0x70, 2, 0, 1]).await;
     client.exchange(&[0x62, 2, 0, 1], &[0x70, 2, 0, 1]).await;
+    assert_eq!(hear(&mut reader).await.payload, "once");
     // The identifier is free again.
     client.exchange(&publish("qos2", "twice", 2, 1), &[0x50, 2, 0, 1]).await;
-    for payload in ["once", "twice"] {
-        assert_eq!(hear(&mut reader).await.payload, payload);
-    }
+    assert_eq!(hear(&mut reader).await.payload, "twice");
     reader.expect_silence().await;
 }
 
