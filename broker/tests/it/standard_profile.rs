@@ -185,6 +185,9 @@ async fn a_will_is_published_once_when_its_client_vanishes() {
     let will = Some(("will/topic", "polite", 0));
     Anybody { will, ..Anybody::of("polite") }.enter(&broker).await.0.disconnect().await;
     reader.expect_silence().await;
+    // Without RETAIN it is not retained.
+    reader.subscribe(&[("will/#", 2)], &[2]).await;
+    reader.expect_silence().await;
 }
 
 /// `07-will-reconnect-1273`: the will of a connection belongs to that connection.

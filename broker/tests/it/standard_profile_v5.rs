@@ -417,3 +417,41 @@ async fn each_message_goes_to_one_member_of_a_share_and_to_every_plain_subscribe
     members[0].send(&subscribe5(1, &[], &[("$share/sharename/TopicA/B", 4)])).await;
     members[0].expect_goodbye(0x82).await;
 }
+
+#[tokio::test]
+async fn expiry_does_not_end_an_exchange_of_qos_2() {
+    let clock = Clock::manual(Timestamp::EPOCH);
+    let broker = TestBroker::start_with_at(&["--profile", "standard"], clock.clone());
+    let connect = lasting("reader", 600);
+    let mut reader = broker.connect5(&connect).await;
+    reader.subscribe5(&[], &[("TopicA/B", 2)], &[2]).await;
+    let mut writer = broker.anybody5("writer").await;
+    writer
+        .exchange(&publish5(4, "TopicA/B", 1, &property::message_expiry(5), "x"), &packet(0x50, &[0, 1]))
+        .await;
+    reader.receive5_only().await;
+    reader.exchange(&packet(0x50, &[0, 1]), &packet(0x62, &[0, 1])).await;
+    reader.vanish();
+    clock.advance(Duration::from_secs(20));
+    writer.exchange(&packet(0x62, &[0, 1]), &packet(0x70, &[0, 1])).await;
+    let mut reader = broker.connect5(&connect).await;
+    reader.expect(&packet(0x62, &[0, 1])).await;
+}
+
+#[tokio::test]
+async fn a_shared_message_under_way_stays_with_its_member() {
+    let broker = TestBroker::standard();
+    let connect = lasting("one", 600);
+    let mut one = broker.connect5(&connect).await;
+    one.subscribe5(&[], &[("$share/g/TopicA/B", 2)], &[2]).await;
+    let mut writer = broker.anybody5("writer").await;
+    say(&mut writer, 4, "TopicA/B", &[], "x").await;
+    let first = one.receive5_only().await;
+    let mut two = broker.anybody5("two").await;
+    two.subscribe5(&[], &[("$share/g/TopicA/B", 2)], &[2]).await;
+    one.vanish();
+    let mut one = broker.connect5(&connect).await;
+    assert_eq!(one.receive5_only().await.packet_id, first.packet_id);
+    one.leave5(0, &property::session_expiry(0)).await;
+    two.expect_silence().await;
+}
