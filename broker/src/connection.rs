@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -21,13 +22,15 @@ use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::{self, CodecError, Disconnect, IncomingPublish, Packet, Version, reason};
 use crate::instance::Instance;
 use crate::message::{Message, Qos};
+use crate::permissions::Permissions;
 use crate::refusals::{Refused, shortened};
 use crate::route::{Deliveries, Sender};
 use crate::rows::{self, KeptWill};
-use crate::rules::{Destination, Permissions, Profile, PublishRefusal, Subscribed, check_standard_topic};
+use crate::rules::{Destination, Profile, PublishRefusal, Subscribed, check_standard_topic};
 use crate::store::Epoch;
 use crate::store::record::Receipt;
 use crate::sync::locked;
+use crate::system::{StatusKind, UPLOAD_TOKEN};
 
 /// From an accepted socket to CONNECT.
 pub mod arrival;
@@ -37,6 +40,8 @@ pub mod handshake;
 mod pipe;
 /// SUBSCRIBE and UNSUBSCRIBE.
 mod subscribe;
+/// The broker's own topics, as one client meets them.
+mod system_topics;
 /// The loop over a TCP socket.
 mod tcp;
 /// TLS as a pipe.
@@ -66,6 +71,8 @@ pub struct Peer {
     /// Whether the session ends with the connection.
     clean: bool,
     permissions: Arc<Permissions>,
+    /// From where.
+    address: SocketAddr,
     wake: Arc<Notify>,
     will: Option<KeptWill>,
     /// Granted filters whose retained messages follow once SUBACK is out.
@@ -178,6 +185,7 @@ impl Peer {
             let mut state = locked(&self.client.state);
             state.expiry_secs = state.expiry_secs.min(expiry_secs);
         }
+        self.tell_status(StatusKind::Disconnect);
         match disconnect.reason {
             reason::DISCONNECT_WITH_WILL => CloseReason::DisconnectedWithWill,
             _ => CloseReason::DisconnectedByClient,
@@ -192,6 +200,9 @@ impl Peer {
         acks: &mut Acks,
     ) -> Result<(), CloseReason> {
         let topic = self.topic_of(publish)?;
+        if *topic == *UPLOAD_TOKEN && self.takes_uploads() && publish.qos != Qos::ExactlyOnce {
+            return self.on_upload(publish, now, acks);
+        }
         let destination = match self.approve(&topic, publish.payload.len()) {
             Ok(destination) => destination,
             Err(refusal) => return self.publish_refused(&topic, publish, &refusal, acks),
@@ -264,7 +275,10 @@ impl Peer {
                 info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused");
             }
         }
-        let kind = ack.ok_or(CloseReason::PublishRefused(refusal.code()))?;
+        let Some(kind) = ack else {
+            self.tell_mismatch(refusal);
+            return Err(CloseReason::PublishRefused(refusal.code()));
+        };
         let reason = refusal.code();
         acks.push(due(Epoch::PAST, Ack { kind, packet_id: publish.packet_id, reason }));
         Ok(())
@@ -286,7 +300,7 @@ impl Peer {
         }
         let destination = match self.broker.config.profile {
             Profile::Strict => self.instance.rules().check_publish(topic, &self.permissions)?,
-            Profile::Standard => check_standard_topic(topic)?,
+            Profile::Standard => check_standard_topic(topic, &self.permissions)?,
         };
         self.approved =
             Some(Approved { topic: topic.into(), rules_version, destination: destination.clone() });
@@ -402,6 +416,7 @@ impl Peer {
         if let Some(kept) = will {
             self.broker.fire_will(&self.instance, &self.client, &kept);
         }
+        self.tell_status(StatusKind::TcpClean);
         self.broker.metrics.connection_closed(reason);
         debug!(client.id = %self.client.id, reason = reason.as_str(), "connection ended");
     }
@@ -449,7 +464,7 @@ impl Peer {
             Profile::Strict => {
                 self.instance.rules().check_subscribe(filter, &self.client.id, &self.permissions)
             }
-            Profile::Standard => crate::rules::check_standard_filter(filter),
+            Profile::Standard => crate::rules::check_standard_filter(filter, &self.permissions),
         }
     }
 }
