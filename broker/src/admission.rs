@@ -91,13 +91,13 @@ impl Refusal {
     pub fn code(&self) -> u8 {
         match self {
             Refusal::ClientId(_) | Refusal::UnknownGroup(_) | Refusal::Duplicate => code::CLIENT_ID,
-            Refusal::Token(TokenFault::NoRight) => code::NOT_AUTHORIZED,
-            Refusal::Credential(_) | Refusal::WrongPassword | Refusal::Token(_) => code::BAD_CREDENTIAL,
-            Refusal::OtherGroup(_)
+            Refusal::Token(TokenFault::NoRight)
+            | Refusal::OtherGroup(_)
             | Refusal::Denied(_)
             | Refusal::Will(_)
             | Refusal::LockedOut
             | Refusal::AuthMethod(_) => code::NOT_AUTHORIZED,
+            Refusal::Credential(_) | Refusal::WrongPassword | Refusal::Token(_) => code::BAD_CREDENTIAL,
             Refusal::Connections(_) | Refusal::Unavailable(_) => code::UNAVAILABLE,
         }
     }
@@ -106,9 +106,11 @@ impl Refusal {
     pub fn code_v5(&self) -> u8 {
         match self {
             Refusal::ClientId(_) | Refusal::UnknownGroup(_) | Refusal::Duplicate => reason::CLIENT_ID_INVALID,
-            Refusal::Token(TokenFault::NoRight) => reason::NOT_AUTHORIZED,
+            Refusal::Token(TokenFault::NoRight)
+            | Refusal::OtherGroup(_)
+            | Refusal::Denied(_)
+            | Refusal::LockedOut => reason::NOT_AUTHORIZED,
             Refusal::Credential(_) | Refusal::WrongPassword | Refusal::Token(_) => reason::BAD_CREDENTIALS,
-            Refusal::OtherGroup(_) | Refusal::Denied(_) | Refusal::LockedOut => reason::NOT_AUTHORIZED,
             Refusal::Unavailable(_) => reason::SERVER_UNAVAILABLE,
             Refusal::Will(refusal) => refusal.code(),
             Refusal::Connections(_) => reason::QUOTA_EXCEEDED,

@@ -280,12 +280,11 @@ impl SubscribeRefusal {
     /// The reason code of MQTT 5.
     pub fn code(&self) -> u8 {
         match self {
-            SubscribeRefusal::Filter(_) | SubscribeRefusal::StandardFilter | SubscribeRefusal::Share => {
-                reason::TOPIC_FILTER_INVALID
-            }
-            SubscribeRefusal::SystemTopic(_) | SubscribeRefusal::UnknownParent(_) => {
-                reason::TOPIC_FILTER_INVALID
-            }
+            SubscribeRefusal::Filter(_)
+            | SubscribeRefusal::StandardFilter
+            | SubscribeRefusal::Share
+            | SubscribeRefusal::SystemTopic(_)
+            | SubscribeRefusal::UnknownParent(_) => reason::TOPIC_FILTER_INVALID,
             SubscribeRefusal::NotAllowed(_) | SubscribeRefusal::OthersP2p(_) => reason::NOT_AUTHORIZED,
         }
     }

@@ -40,7 +40,7 @@ fn world() -> World {
                 actions,
                 topics: vec![topic.parse().unwrap()],
                 issued: Timestamp::EPOCH,
-                expires: Timestamp::EPOCH.plus(Duration::from_secs(60)),
+                expires: Timestamp::EPOCH.plus(Duration::from_mins(1)),
                 revoked: false,
             },
         );

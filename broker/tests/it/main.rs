@@ -3,12 +3,16 @@
 #![cfg(test)]
 
 mod harness;
+mod signing;
 
 mod accept;
 mod api;
 mod bad_input;
 mod connect;
+mod credential_codes;
+mod device_credentials;
 mod durability;
+mod embedded;
 mod kill;
 mod log;
 mod mosquitto;
@@ -17,6 +21,8 @@ mod pki;
 mod proxy;
 mod publish;
 mod retained_and_wills;
+mod status_events;
 mod subscribe;
 mod tls;
+mod tokens;
 mod websocket;
