@@ -127,11 +127,16 @@ async fn a_bad_upload_is_told_its_code_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn only_clients_of_tokens_upload_them() {
+async fn only_clients_of_tokens_upload_them_and_not_with_qos_2() {
     let broker = TestBroker::start();
     let good = token(&broker, "RW", &["news/#"], 600).await;
     let mut client = broker.client("a").await;
     client.send(&upload(7, 4, &good, "RW")).await;
+    client.expect_closed().await;
+    let mut client = sign_in(&broker, 4, BY_TOKEN, &format!("RW|{good}")).await;
+    let mut octets = upload(7, 4, &good, "RW");
+    octets[0] = 0x34;
+    client.send(&octets).await;
     client.expect_closed().await;
     assert!(broker.metric("broker_publish_refused_total{reason=\"system_topic\"").await > 0.0);
 }
@@ -272,7 +277,7 @@ async fn a_token_that_cannot_be_issued_gets_a_problem_and_is_not() {
     insta::assert_snapshot!(refused(json!({ "topics": ["$SYS/uploadToken"] })).await, @"422 system-topic: grant `$SYS/uploadToken`: of the system topics only $SYS/status/<GroupID> can be granted, and only to read");
     insta::assert_snapshot!(refused(json!({ "expire_time": 0 })).await, @"422 expire-time-invalid: `expire_time` must be at least 60 seconds ahead");
     insta::assert_snapshot!(refused(json!({ "actions": "R,W" })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: actions: unknown variant `R,W`, expected one of `R`, `W`, `RW` at line 1 column 35");
-    insta::assert_snapshot!(refused(json!({ "client_id": ID })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: client_id: unknown field `client_id`, expected one of `access_key`, `actions`, `topics`, `expire_time` at line 1 column 48");
+    insta::assert_snapshot!(refused(json!({ "client_id": ID })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: client_id: unknown field `client_id`, expected one of `access_key`, `actions`, `topics`, `expire_time` at line 1 column 45");
     assert_eq!(api(&broker, Method::GET, "/tokens", None).await.1, json!([]));
     insta::assert_snapshot!(told(&broker, Method::GET, "/tokens/none.secret", None).await, @"404 token-not-found: there is no token with the ID `none`");
     insta::assert_snapshot!(told(&broker, Method::DELETE, "/tokens/none", None).await, @"404 token-not-found: there is no token with the ID `none`");
