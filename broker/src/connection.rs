@@ -17,7 +17,7 @@ use tracing::{debug, info};
 use wire::Timestamp;
 
 use crate::broker::Broker;
-use crate::client::{Client, CloseReason, Due, DueOctets, Link};
+use crate::client::{Client, CloseReason, Link};
 use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::{self, CodecError, Disconnect, IncomingPublish, Packet, Version, reason};
 use crate::instance::Instance;
@@ -32,6 +32,8 @@ use crate::store::record::Receipt;
 use crate::sync::locked;
 use crate::system::{StatusKind, UPLOAD_TOKEN};
 
+/// What is acknowledged, and when.
+mod acks;
 /// From an accepted socket to CONNECT.
 pub mod arrival;
 /// CONNECT to CONNACK.
@@ -54,6 +56,7 @@ pub const TOPIC_ALIAS_MAX: u16 = 16;
 /// Acknowledgements that may wait for the disk before the connection stops reading.
 const DUE_MAX: usize = 10_000;
 
+use acks::{Acks, ack_of, due};
 use subscribe::RetainedDue;
 
 thread_local! {
@@ -89,9 +92,6 @@ struct Approved {
     rules_version: u64,
     destination: Destination,
 }
-
-/// Acknowledgements of one read batch.
-type Acks = Vec<Due>;
 
 impl Peer {
     /// Handles every whole packet in `octets`; how many octets they were.
@@ -307,37 +307,6 @@ impl Peer {
         Ok(destination)
     }
 
-    /// QoS 2: whether the identifier is new; a repetition is answered and not routed again.
-    fn opens_identifier(&self, packet_id: u16) -> Result<bool, CloseReason> {
-        locked(&self.client.state)
-            .session
-            .on_publish_qos2(packet_id)
-            .ok_or(CloseReason::ProtocolError(reason::RECEIVE_MAX_EXCEEDED))
-    }
-
-    fn on_pubrel(&self, packet_id: u16, acks: &mut Acks) {
-        let was_open = locked(&self.client.state).session.on_pubrel(packet_id);
-        let receipt = Receipt { client: self.client.key, packet_id };
-        let epoch = if was_open && !self.clean {
-            self.broker.store.submit_receipt(receipt, false, Some(&self.wake))
-        } else {
-            Epoch::PAST
-        };
-        let reason = if was_open { reason::SUCCESS } else { reason::PACKET_ID_NOT_FOUND };
-        acks.push(due(epoch, Ack { kind: AckKind::PubComp, packet_id, reason }));
-    }
-
-    /// The client is done with something: the store is told, and what waited may go.
-    fn on_receiver_ack(
-        &self,
-        apply: impl FnOnce(&mut crate::session::Session, &mut Link) -> Option<Arc<crate::stored::Stored>>,
-    ) {
-        let done = self.with_link(apply).flatten();
-        if let Some(stored) = done {
-            self.broker.store.done(self.client.key, stored);
-        }
-    }
-
     fn with_link<T>(&self, apply: impl FnOnce(&mut crate::session::Session, &mut Link) -> T) -> Option<T> {
         let mut state = locked(&self.client.state);
         let state = &mut *state;
@@ -466,17 +435,5 @@ impl Peer {
             }
             Profile::Standard => crate::rules::check_standard_filter(filter, &self.permissions),
         }
-    }
-}
-
-fn due(epoch: Epoch, ack: Ack) -> Due {
-    Due { epoch, octets: DueOctets::Ack(ack) }
-}
-
-fn ack_of(qos: Qos) -> Option<AckKind> {
-    match qos {
-        Qos::AtMostOnce => None,
-        Qos::AtLeastOnce => Some(AckKind::PubAck),
-        Qos::ExactlyOnce => Some(AckKind::PubRec),
     }
 }

@@ -88,6 +88,9 @@ pub async fn handshake(
     let (instance, admitted) = admit(broker, connect, &origin).await.map_err(refused)?;
     let newcomer = Newcomer { connect, admitted: &admitted, origin: &origin };
     let claim = claim(broker, &instance, newcomer).await.map_err(refused)?;
+    // From here on a withdrawal finds the connection. One before may be of what this client was judged by: it may
+    // sign in again and is judged anew.
+    let is_stale = broker.withdrawals() != withdrawals;
     let kept_will = kept_will(connect, &admitted);
     let (session_present, epoch) = prepare(broker, &instance, connect, kept_will.as_ref(), &claim);
     let welcome = welcome(broker, connect, &admitted);
@@ -110,8 +113,7 @@ pub async fn handshake(
     broker.store.durable(epoch).await.map_err(HandshakeError::Store)?;
     peer.will = kept_will;
     peer.open(session_present, &origin, &welcome);
-    if broker.withdrawals() != withdrawals {
-        // Perhaps what this client signed in by: it may sign in again and is judged anew.
+    if is_stale {
         peer.with_link(|_, link| link.close(CloseReason::ClosedByAdmin));
     }
     peer.tell_status(StatusKind::Connect);
@@ -175,7 +177,8 @@ async fn admit(
     connect: &Connect,
     origin: &Origin,
 ) -> Result<(Arc<Instance>, Admitted), Refusal> {
-    let admitted = authenticate(broker, connect, origin).await?;
+    // In a box of its own: a connection's future is as large as its largest part for as long as it lives.
+    let admitted = Box::pin(authenticate(broker, connect, origin)).await?;
     if let Some(method) = &connect.auth_method {
         return Err(Refusal::AuthMethod(method.chars().take(AUTH_METHOD_CHARS_SHOWN).collect()));
     }

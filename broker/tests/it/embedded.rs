@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::access::{Asked, Authenticator, Who};
-use broker::admission::{Admitted, Refusal};
+use broker::admission::{Admitted, Refusal, STANDARD_INSTANCE};
 use broker::instance::Instance;
 use broker::permissions::Permissions;
+use broker::signer::Signer;
 use broker::{Broker, Config, Listeners, RunError};
 use clap::Parser;
 use futures_util::future::BoxFuture;
 use service_kit::clock::Clock;
 use service_kit::lifecycle::Lifecycle;
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use wire::Timestamp;
 
-use crate::harness::{Octets, command_line, packet, publish, text};
-use crate::signing::connect;
+use crate::harness::{Octets, TOKEN, command_line, packet, publish, text};
+use crate::signing::{connect, expect_disconnect};
 
 #[path = "../../examples/embedded/household.rs"]
 mod household;
@@ -27,6 +29,7 @@ use household::Household;
 
 struct Embedded {
     mqtt: SocketAddr,
+    http: SocketAddr,
     clock: Clock,
     dir: Arc<TempDir>,
     lifecycle: Lifecycle,
@@ -40,9 +43,10 @@ impl Embedded {
         let config = Config::parse_from(command_line(dir.path(), &standard));
         let listeners = Listeners::bind(&config).unwrap();
         let mqtt = listeners.mqtt.local_addr().unwrap();
+        let http = listeners.http.local_addr().unwrap();
         let (clock, lifecycle) = (Clock::manual(Timestamp::EPOCH), Lifecycle::new());
         let program = broker::run_with(config, listeners, clock.clone(), lifecycle.clone(), rules);
-        Embedded { mqtt, clock, dir, lifecycle, running: tokio::spawn(program) }
+        Embedded { mqtt, http, clock, dir, lifecycle, running: tokio::spawn(program) }
     }
 
     fn household() -> Self {
@@ -188,4 +192,56 @@ async fn rules_that_cannot_be_asked_are_3() {
         assert_eq!(connack[3], code);
         program.stop().await;
     }
+}
+
+/// Rules that let everybody in, but not before they are told to.
+#[derive(Debug, Default)]
+struct Hesitant {
+    asked: Notify,
+    go: Notify,
+}
+
+impl Authenticator for Hesitant {
+    fn authenticate<'a>(
+        &'a self,
+        _: &'a Broker,
+        asked: Asked<'a>,
+    ) -> BoxFuture<'a, Result<Admitted, Refusal>> {
+        Box::pin(async move {
+            self.asked.notify_one();
+            self.go.notified().await;
+            Ok(Admitted {
+                instance: STANDARD_INSTANCE.to_owned(),
+                client_id: asked.connect.client_id.clone(),
+                signer: Signer::Own(String::new()),
+                permissions: Permissions::unlimited(),
+            })
+        })
+    }
+
+    fn permissions_of(&self, _: &Broker, _: &Instance, _: Who<'_>) -> Permissions {
+        Permissions::unlimited()
+    }
+}
+
+#[tokio::test]
+async fn who_is_judged_before_a_withdrawal_and_let_in_after_it_must_sign_in_again() {
+    let rules = Arc::new(Hesitant::default());
+    let program = Embedded::start(Arc::new(tempfile::tempdir().unwrap()), rules.clone());
+    let mut client = Octets::open(program.mqtt).await;
+    client.send(&connect(5, "a", "a", "a")).await;
+    rules.asked.notified().await;
+    let url = format!("http://{}/api/v1/instances/standard/credentials/AK", program.http);
+    let changed =
+        reqwest::Client::new().put(url).bearer_auth(TOKEN).json(&serde_json::json!({ "allow": [] }));
+    assert_eq!(changed.send().await.unwrap().status(), 200);
+    rules.go.notify_one();
+    assert_eq!(client.packet().await[3], 0);
+    assert_eq!(expect_disconnect(&mut client).await, 0x98);
+    let mut again = Octets::open(program.mqtt).await;
+    again.send(&connect(5, "a", "a", "a")).await;
+    rules.go.notify_one();
+    assert_eq!(again.packet().await[3], 0);
+    again.expect_silence().await;
+    program.stop().await;
 }
