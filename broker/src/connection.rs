@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -16,19 +17,23 @@ use tracing::{debug, info};
 use wire::Timestamp;
 
 use crate::broker::Broker;
-use crate::client::{Client, CloseReason, Due, DueOctets, Link};
+use crate::client::{Client, CloseReason, Link};
 use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::{self, CodecError, Disconnect, IncomingPublish, Packet, Version, reason};
 use crate::instance::Instance;
 use crate::message::{Message, Qos};
+use crate::permissions::Permissions;
 use crate::refusals::{Refused, shortened};
 use crate::route::{Deliveries, Sender};
 use crate::rows::{self, KeptWill};
-use crate::rules::{Destination, Permissions, Profile, PublishRefusal, Subscribed, check_standard_topic};
+use crate::rules::{Destination, Profile, PublishRefusal, Subscribed, check_standard_topic};
 use crate::store::Epoch;
 use crate::store::record::Receipt;
 use crate::sync::locked;
+use crate::system::{StatusKind, UPLOAD_TOKEN};
 
+/// What is acknowledged, and when.
+mod acks;
 /// From an accepted socket to CONNECT.
 pub mod arrival;
 /// CONNECT to CONNACK.
@@ -37,6 +42,8 @@ pub mod handshake;
 mod pipe;
 /// SUBSCRIBE and UNSUBSCRIBE.
 mod subscribe;
+/// The broker's own topics, as one client meets them.
+mod system_topics;
 /// The loop over a TCP socket.
 mod tcp;
 /// TLS as a pipe.
@@ -49,6 +56,7 @@ pub const TOPIC_ALIAS_MAX: u16 = 16;
 /// Acknowledgements that may wait for the disk before the connection stops reading.
 const DUE_MAX: usize = 10_000;
 
+use acks::{Acks, ack_of, due};
 use subscribe::RetainedDue;
 
 thread_local! {
@@ -66,6 +74,8 @@ pub struct Peer {
     /// Whether the session ends with the connection.
     clean: bool,
     permissions: Arc<Permissions>,
+    /// From where.
+    address: SocketAddr,
     wake: Arc<Notify>,
     will: Option<KeptWill>,
     /// Granted filters whose retained messages follow once SUBACK is out.
@@ -82,9 +92,6 @@ struct Approved {
     rules_version: u64,
     destination: Destination,
 }
-
-/// Acknowledgements of one read batch.
-type Acks = Vec<Due>;
 
 impl Peer {
     /// Handles every whole packet in `octets`; how many octets they were.
@@ -177,6 +184,7 @@ impl Peer {
             self.clean = expiry_secs == 0;
             locked(&self.client.state).expiry_secs = expiry_secs.min(self.broker.session_secs_max());
         }
+        self.tell_status(StatusKind::Disconnect);
         match disconnect.reason {
             reason::SUCCESS => CloseReason::DisconnectedByClient,
             // [MQTT-3.14.4-3]: only success has the will forgotten.
@@ -192,6 +200,9 @@ impl Peer {
         acks: &mut Acks,
     ) -> Result<(), CloseReason> {
         let topic = self.topic_of(publish)?;
+        if *topic == *UPLOAD_TOKEN && self.takes_uploads() && publish.qos != Qos::ExactlyOnce {
+            return self.on_upload(publish, now, acks);
+        }
         let destination = match self.approve(&topic, publish.payload.len()) {
             Ok(destination) => destination,
             Err(refusal) => return self.publish_refused(&topic, publish, &refusal, acks),
@@ -267,7 +278,10 @@ impl Peer {
                 info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused");
             }
         }
-        let kind = ack.ok_or(CloseReason::PublishRefused(refusal.code()))?;
+        let Some(kind) = ack else {
+            self.tell_mismatch(refusal);
+            return Err(CloseReason::PublishRefused(refusal.code()));
+        };
         let reason = refusal.code();
         acks.push(due(Epoch::PAST, Ack { kind, packet_id: publish.packet_id, reason }));
         Ok(())
@@ -289,42 +303,11 @@ impl Peer {
         }
         let destination = match self.broker.config.profile {
             Profile::Strict => self.instance.rules().check_publish(topic, &self.permissions)?,
-            Profile::Standard => check_standard_topic(topic)?,
+            Profile::Standard => check_standard_topic(topic, &self.permissions)?,
         };
         self.approved =
             Some(Approved { topic: topic.into(), rules_version, destination: destination.clone() });
         Ok(destination)
-    }
-
-    /// QoS 2: whether the identifier is new; a repetition is answered and not routed again.
-    fn opens_identifier(&self, packet_id: u16) -> Result<bool, CloseReason> {
-        locked(&self.client.state)
-            .session
-            .on_publish_qos2(packet_id)
-            .ok_or(CloseReason::ProtocolError(reason::RECEIVE_MAX_EXCEEDED))
-    }
-
-    fn on_pubrel(&self, packet_id: u16, acks: &mut Acks) {
-        let was_open = locked(&self.client.state).session.on_pubrel(packet_id);
-        let receipt = Receipt { client: self.client.key, packet_id };
-        let epoch = if was_open && !self.clean {
-            self.broker.store.submit_receipt(receipt, false, Some(&self.wake))
-        } else {
-            Epoch::PAST
-        };
-        let reason = if was_open { reason::SUCCESS } else { reason::PACKET_ID_NOT_FOUND };
-        acks.push(due(epoch, Ack { kind: AckKind::PubComp, packet_id, reason }));
-    }
-
-    /// The client is done with something: the store is told, and what waited may go.
-    fn on_receiver_ack(
-        &self,
-        apply: impl FnOnce(&mut crate::session::Session, &mut Link) -> Option<Arc<crate::stored::Stored>>,
-    ) {
-        let done = self.with_link(apply).flatten();
-        if let Some(stored) = done {
-            self.broker.store.done(self.client.key, stored);
-        }
     }
 
     fn with_link<T>(&self, apply: impl FnOnce(&mut crate::session::Session, &mut Link) -> T) -> Option<T> {
@@ -406,6 +389,7 @@ impl Peer {
         if let Some(kept) = will {
             self.broker.fire_will(&self.instance, &self.client, &kept);
         }
+        self.tell_status(StatusKind::TcpClean);
         self.broker.metrics.connection_closed(reason);
         debug!(client.id = %self.client.id, reason = reason.as_str(), "connection ended");
     }
@@ -453,21 +437,11 @@ impl Peer {
             Profile::Strict => {
                 self.instance.rules().check_subscribe(filter, &self.client.id, &self.permissions)
             }
-            Profile::Standard => {
-                crate::rules::check_standard_filter(filter, &self.broker.config.refuse_filters)
-            }
+            Profile::Standard => crate::rules::check_standard_filter(
+                filter,
+                &self.broker.config.refuse_filters,
+                &self.permissions,
+            ),
         }
-    }
-}
-
-fn due(epoch: Epoch, ack: Ack) -> Due {
-    Due { epoch, octets: DueOctets::Ack(ack) }
-}
-
-fn ack_of(qos: Qos) -> Option<AckKind> {
-    match qos {
-        Qos::AtMostOnce => None,
-        Qos::AtLeastOnce => Some(AckKind::PubAck),
-        Qos::ExactlyOnce => Some(AckKind::PubRec),
     }
 }

@@ -13,6 +13,11 @@ use service_kit::metrics::Metrics;
 use crate::client::CloseReason;
 use crate::store::Store;
 
+/// Tokens and device credentials, counted.
+mod credentials;
+
+pub use credentials::CredentialMetrics;
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
@@ -38,6 +43,8 @@ pub struct BrokerMetrics {
     sent: [[Counter; 3]; 2],
     dropped: Family<ReasonLabel, Counter>,
     stored: Counter,
+    /// Tokens and device credentials.
+    pub credentials: CredentialMetrics,
 }
 
 /// P2P or subscription.
@@ -66,6 +73,7 @@ impl BrokerMetrics {
             sent: by_kind(&sent),
             dropped: Family::default(),
             stored: Counter::default(),
+            credentials: CredentialMetrics::default(),
         };
         metrics.register(|registry| {
             registry.register("connections", "Open connections", figures.connections.clone());
@@ -95,6 +103,7 @@ impl BrokerMetrics {
             registry.register("messages_sent", "Messages delivered, by kind and QoS", sent);
             registry.register("messages_dropped", "Messages dropped, by reason", figures.dropped.clone());
             registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
+            figures.credentials.register(registry);
             registry.register_collector(Box::new(StoreCollector(store.clone())));
         });
         figures
