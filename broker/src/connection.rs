@@ -77,7 +77,8 @@ pub struct Peer {
     /// From where.
     address: SocketAddr,
     wake: Arc<Notify>,
-    will: Option<KeptWill>,
+    /// In a box: most clients have none.
+    will: Option<Box<KeptWill>>,
     /// Granted filters whose retained messages follow once SUBACK is out.
     retained_due: BTreeMap<String, RetainedDue>,
     /// The last topic published to, and where it leads; good as long as the rules stay.
@@ -395,7 +396,7 @@ impl Peer {
     }
 
     /// The will that fires at once.
-    fn release(&mut self, now: Timestamp, reason: CloseReason) -> Option<KeptWill> {
+    fn release(&mut self, now: Timestamp, reason: CloseReason) -> Option<Box<KeptWill>> {
         let had_will = self.will.is_some();
         let mut will = self.will.take().filter(|_| reason != CloseReason::DisconnectedByClient);
         let mut rows = Vec::new();
@@ -412,7 +413,7 @@ impl Peer {
         if let Some(mut kept) = will.take_if(|kept| kept.will.delay_secs > 0 && !self.clean) {
             kept.due = Some(crate::will::due(&kept, now));
             rows.push(rows::put_will(self.client.key, &kept));
-            state.pending_will = Some(Box::new(kept));
+            state.pending_will = Some(kept);
         } else if had_will {
             rows.push(rows::delete_will(self.client.key));
         }

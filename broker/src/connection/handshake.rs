@@ -111,7 +111,7 @@ pub async fn handshake(
     };
     // Should the store fail, the client ID stays claimed: the broker stops anyway.
     broker.store.durable(epoch).await.map_err(HandshakeError::Store)?;
-    peer.will = kept_will;
+    peer.will = kept_will.map(Box::new);
     peer.open(session_present, &origin, &welcome);
     if is_stale {
         peer.with_link(|_, link| link.close(CloseReason::ClosedByAdmin));
@@ -176,8 +176,7 @@ async fn admit(
     connect: &Connect,
     origin: &Origin,
 ) -> Result<(Arc<Instance>, Admitted), Refusal> {
-    // In a box of its own: a connection's future is as large as its largest part for as long as it lives.
-    let admitted = Box::pin(authenticate(broker, connect, origin)).await?;
+    let admitted = authenticate(broker, connect, origin).await?;
     if let Some(method) = &connect.auth_method {
         return Err(Refusal::AuthMethod(method.chars().take(AUTH_METHOD_CHARS_SHOWN).collect()));
     }
