@@ -123,7 +123,7 @@ pub async fn run(
     lifecycle: Lifecycle,
 ) -> Result<(), RunError> {
     let metrics = Metrics::new("broker");
-    let guard = Guard::new(config.api.token.clone(), "broker", clock.clone());
+    let guard = Guard::without_pages(config.api.token.clone(), clock.clone());
     let opened = Broker::open(config, clock, &metrics)?;
     let broker = opened.broker;
     broker.fire_recovered(opened.wills);
