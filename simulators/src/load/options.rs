@@ -87,7 +87,7 @@ pub enum Scenario {
     /// At 10, at 1,000 and at all connections: latency of single messages, one after the other, and what it costs a
     /// further client to connect, subscribe to a filter of its own, publish once and disconnect, while everybody has
     /// such a filter. Memory of a connection is measured before it subscribes. Every connection is an open file, of
-    /// `load` and of the broker: see `ulimit -n`.
+    /// `load` and of the broker: see `ulimit -n`. Prints percentiles of what clients wait for, and the broker's CPU time.
     #[command(after_long_help = EXAMPLE)]
     Idle(IdleOptions),
 }
@@ -276,7 +276,7 @@ pub struct OfflineOptions {
 /// `idle`.
 #[derive(Clone, Debug, Args)]
 pub struct IdleOptions {
-    /// Connections; all of them come from one address
+    /// Connections; to a broker on loopback they come from several addresses of 127.0.1.0/24
     #[arg(long, default_value_t = 5000, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=25_000))]
     pub clients: u32,
     /// Seconds of silence with all connections

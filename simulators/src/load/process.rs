@@ -83,11 +83,17 @@ fn parse_stat(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 1000 / TICKS_PER_SEC))
 }
 
-/// Whether a process runs: it is there, and not merely waiting for its parent to ask how it ended.
+/// Whether a process runs: one of its threads does. Until the last has ended, the process keeps its ports, even when
+/// its first thread waits already for the parent to ask how it ended.
 pub fn is_running(pid: u32) -> bool {
-    text(pid, "stat").is_some_and(|stat| {
-        stat.rsplit_once(')').is_some_and(|(_, fields)| !fields.trim_start().starts_with('Z'))
-    })
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let mut tasks = tasks.into_iter().flatten().flatten();
+    tasks.any(|task| std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| is_alive(&stat)))
+}
+
+/// Neither a zombie nor dead (proc(5), the third field).
+fn is_alive(stat: &str) -> bool {
+    stat.rsplit_once(')').is_some_and(|(_, fields)| !fields.trim_start().starts_with(['Z', 'X', 'x']))
 }
 
 /// Memory of a process that is in RAM, in bytes.
@@ -146,6 +152,13 @@ mod tests {
         assert_eq!(parse_status("VmHWM:\t 9 kB\nVmRSS:\t    12 kB\n"), Some(12 * 1024));
         assert_eq!(parse_limits("Max open files            1024   4096   files\n"), Some(1024));
         assert_eq!(parse_limits("Max open files            unlimited  unlimited files\n"), Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_its_parent_does_not_run() {
+        let alive = ["7 (a) Z) D 1", "7 (a) S 1", "7 (a) R 1"].map(is_alive);
+        let ended = ["7 (a) Z 1", "7 (a) X 1", ""].map(is_alive);
+        assert_eq!((alive, ended), ([true; 3], [false; 3]));
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub async fn kill_and_restart(
             return Ok(Restarted { pid, took });
         }
         if watch.elapsed() > BACK_MAX {
+            // Nobody would know its process.
+            let _ = child.start_kill();
             return Err(fault(format!("`{}` does not answer CONNECT", restart.command)));
         }
         tokio::time::sleep(POLL).await;

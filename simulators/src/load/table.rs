@@ -1,7 +1,7 @@
 //! ● Results side by side, as Markdown: a table per case, a row per figure, a column per label.
 //!
 //! A cell is the median of its runs; behind it, except in the first column, the first column's value divided by this
-//! one. What went wrong is added up over the runs.
+//! one. What went wrong is added up over the runs; of that a row without any is left out, but for losses.
 
 use std::fmt::Write;
 
@@ -17,8 +17,13 @@ struct Figure {
 /// What is made of several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OfRuns {
+    /// Compared with the first column.
     Median,
+    /// The median of something that no broker is better for.
+    Plain,
     Sum,
+    /// A sum that is worth a row only when it is not 0.
+    Mishaps,
 }
 
 /// A line that is not the JSON of a run.
@@ -42,28 +47,36 @@ const fn median(pointer: &'static str, name: &'static str) -> Figure {
     Figure { pointer, name, of_runs: OfRuns::Median }
 }
 
+const fn plain(pointer: &'static str, name: &'static str) -> Figure {
+    Figure { pointer, name, of_runs: OfRuns::Plain }
+}
+
+const fn mishaps(pointer: &'static str, name: &'static str) -> Figure {
+    Figure { pointer, name, of_runs: OfRuns::Mishaps }
+}
+
 const fn sum(pointer: &'static str, name: &'static str) -> Figure {
     Figure { pointer, name, of_runs: OfRuns::Sum }
 }
 
 /// Every figure that a table shows, in its order.
-const FIGURES: [Figure; 55] = [
+const FIGURES: [Figure; 56] = [
     median("/messages_per_second", "messages/s"),
     median("/cpu_us_per_message", "broker CPU, µs/message"),
     median("/latency/p50_us", "latency p50, µs"),
     median("/latency/p99_us", "latency p99, µs"),
     median("/latency/max_us", "latency max, µs"),
-    median("/sent_late_max_us", "sent late, max, µs"),
-    median("/load_cpu_us_per_message", "load's own CPU, µs/message"),
+    plain("/sent_late_max_us", "sent late, max, µs"),
+    plain("/load_cpu_us_per_message", "load's own CPU, µs/message"),
     median("/stored_per_second", "stored messages/s"),
     median("/stored_cpu_us_per_message", "broker CPU, µs/stored message"),
     median("/restart_ms", "restart, ms"),
     median("/drained_per_second", "drained messages/s"),
     median("/drained_cpu_us_per_message", "broker CPU, µs/drained message"),
-    median("/sessions_back", "sessions back"),
+    plain("/sessions_back", "sessions back"),
     sum("/delivered", "delivered"),
-    median("/disk/fsyncs_per_second", "disk: fsyncs/s"),
-    median("/disk/log_records_per_second", "disk: plain log, records/s"),
+    plain("/disk/fsyncs_per_second", "disk: fsyncs/s"),
+    plain("/disk/log_records_per_second", "disk: plain log, records/s"),
     median("/connects_per_second", "connects/s"),
     median("/connect_cpu_us", "broker CPU, µs/connect"),
     median("/connection_bytes", "memory, bytes/connection"),
@@ -100,9 +113,10 @@ const FIGURES: [Figure; 55] = [
     median("/at_all/disconnect/p50_us", "all: disconnect, µs"),
     median("/at_all/disconnect/cpu_us", "all: disconnect, µs CPU"),
     sum("/lost", "lost"),
-    sum("/duplicated", "duplicated"),
-    sum("/reordered", "out of order"),
-    sum("/strange", "strange"),
+    mishaps("/duplicated", "duplicated"),
+    mishaps("/reordered", "out of order"),
+    mishaps("/strange", "strange"),
+    mishaps("/unacknowledged", "not acknowledged"),
 ];
 
 /// Tables of all results, in the order in which cases and labels appear.
@@ -146,7 +160,7 @@ fn put_table(out: &mut String, case: &str, runs: &[&Run]) {
     let _ = writeln!(out, "|---|{}", "---|".repeat(labels.len()));
     for figure in &FIGURES {
         let values: Vec<Option<f64>> = labels.iter().map(|label| of_label(figure, runs, label)).collect();
-        if values.iter().any(Option::is_some) {
+        if values.iter().flatten().any(|value| figure.of_runs != OfRuns::Mishaps || *value > 0.0) {
             let cells: Vec<String> = values
                 .iter()
                 .enumerate()
@@ -162,8 +176,8 @@ fn of_label(figure: &Figure, runs: &[&Run], label: &str) -> Option<f64> {
     let mut values: Vec<f64> = runs.filter_map(|run| run.figures.pointer(figure.pointer)?.as_f64()).collect();
     values.sort_by(f64::total_cmp);
     match figure.of_runs {
-        OfRuns::Sum => (!values.is_empty()).then(|| values.iter().sum()),
-        OfRuns::Median => middle(&values),
+        OfRuns::Sum | OfRuns::Mishaps => (!values.is_empty()).then(|| values.iter().sum()),
+        OfRuns::Median | OfRuns::Plain => middle(&values),
     }
 }
 
@@ -181,7 +195,7 @@ fn cell(figure: &Figure, values: &[Option<f64>], column: usize, value: Option<f6
         (OfRuns::Median, Some(first)) if column > 0 && value > 0.0 => {
             format!("{} ({})", short(value), short(first / value))
         }
-        (OfRuns::Median | OfRuns::Sum, _) => short(value),
+        (OfRuns::Median | OfRuns::Plain | OfRuns::Sum | OfRuns::Mishaps, _) => short(value),
     }
 }
 
@@ -205,8 +219,8 @@ mod tests {
     #[test]
     fn runs_become_medians_with_ratios_and_sums() {
         let lines = [
-            r#"{"label":"ours","case":"a","messages_per_second":300000,"cpu_us_per_message":2.0,"lost":0}"#,
-            r#"{"label":"theirs","case":"a","messages_per_second":60000.5,"cpu_us_per_message":null,"lost":1}"#,
+            r#"{"label":"ours","case":"a","messages_per_second":300000,"cpu_us_per_message":2.0,"load_cpu_us_per_message":1,"lost":0,"strange":0}"#,
+            r#"{"label":"theirs","case":"a","messages_per_second":60000.5,"cpu_us_per_message":null,"load_cpu_us_per_message":2,"lost":1,"duplicated":7}"#,
             r#"{"label":"ours","case":"a","messages_per_second":100000,"cpu_us_per_message":4.0,"lost":0}"#,
             r#"{"label":"ours","case":"a","messages_per_second":200000,"cpu_us_per_message":3.25,"lost":0}"#,
             "",
@@ -220,7 +234,9 @@ mod tests {
         |---|---|---|
         | messages/s | 200k | 50.0k (4) |
         | broker CPU, µs/message | 3.25 | – |
+        | load's own CPU, µs/message | 1 | 2 |
         | lost | 0 | 3 |
+        | duplicated | – | 7 |
 
         ### b
 

@@ -1,12 +1,13 @@
 //! A client that speaks octets as fast as it can: batches both ways, nothing on the side.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::fault::{ConnectError, LoadError};
@@ -16,6 +17,9 @@ use super::octets::{self, DISCONNECT, Incoming, Login, Qos};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the broker may take to close a connection after DISCONNECT.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Clients that share a source address, and source addresses.
+const CLIENTS_PER_SOURCE: usize = 2000;
+const SOURCES: usize = 250;
 /// Room for an answer of a few octets: an idle client must not cost the generator more.
 const ANSWER_BYTES: usize = 128;
 /// Room for a batch of messages.
@@ -41,8 +45,43 @@ pub struct Reader {
 
 /// Connects and waits for CONNACK 0.
 pub async fn connect(address: &str, login: &Login) -> Result<WireClient, ConnectError> {
+    connect_over(address, login, TcpStream::connect(address)).await
+}
+
+/// Connects the client number `index` of very many. On loopback they share several source addresses: a kernel that has
+/// given away half of the ports of one searches a millisecond for the next.
+pub async fn connect_one_of_many(
+    address: &str,
+    login: &Login,
+    index: usize,
+) -> Result<WireClient, ConnectError> {
+    match address.parse() {
+        Ok(SocketAddr::V4(to)) if to.ip().is_loopback() => {
+            connect_over(address, login, reach_from(source(index), to)).await
+        }
+        Ok(SocketAddr::V4(_) | SocketAddr::V6(_)) | Err(_) => connect(address, login).await,
+    }
+}
+
+/// The loopback address that a client comes from.
+fn source(index: usize) -> Ipv4Addr {
+    let last = index / CLIENTS_PER_SOURCE % SOURCES + 1;
+    Ipv4Addr::new(127, 0, 1, u8::try_from(last).unwrap_or(1))
+}
+
+async fn reach_from(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddrV4::new(from, 0).into())?;
+    socket.connect(to.into()).await
+}
+
+async fn connect_over(
+    address: &str,
+    login: &Login,
+    reaching: impl Future<Output = io::Result<TcpStream>>,
+) -> Result<WireClient, ConnectError> {
     let late = || io::Error::from(io::ErrorKind::TimedOut);
-    let reached = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(late()));
+    let reached = timeout(CONNECT_TIMEOUT, reaching).await.unwrap_or_else(|_| Err(late()));
     let unreachable = |source| ConnectError::Unreachable { address: address.to_owned(), source };
     let stream = reached.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(unreachable)?;
     let (half, mut writer) = stream.into_split();
@@ -124,5 +163,17 @@ impl Reader {
     /// The next packet if it is here already.
     pub fn take(&mut self) -> Option<Incoming> {
         octets::take_packet(&mut self.octets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_clients_come_from_several_addresses() {
+        let text = |index| source(index).to_string();
+        assert_eq!([text(0), text(1999), text(2000)], ["127.0.1.1", "127.0.1.1", "127.0.1.2"]);
+        assert_eq!([text(499_999), text(500_000)], ["127.0.1.250", "127.0.1.1"]);
     }
 }

@@ -16,7 +16,7 @@ use crate::load::histogram::{Histogram, Spread};
 use crate::load::octets::{DISCONNECT, Incoming, Qos, Session, Stamp, packet_id, put_puback, put_publish};
 use crate::load::process::CpuMeter;
 use crate::load::target::{Via, run_name, run_stamp};
-use crate::load::wire_client::{WireClient, connect};
+use crate::load::wire_client::{WireClient, connect_one_of_many};
 
 /// Clients that connect, subscribe or leave at the same time.
 const AT_ONCE: usize = 64;
@@ -85,7 +85,7 @@ impl Crowd {
     pub async fn grow(&mut self, config: &IdleConfig, to: u32) -> Result<(), LoadError> {
         let newcomers = stream::iter(self.clients.len()..to as usize).map(|index| async move {
             let login = config.target.login(&name(config, index), Session::Clean);
-            connect(&config.target.broker, &login).await
+            connect_one_of_many(&config.target.broker, &login, index).await
         });
         let newcomers: Vec<WireClient> = newcomers.buffered(AT_ONCE).try_collect().await?;
         self.clients.extend(newcomers);
@@ -172,7 +172,7 @@ impl Crowd {
         let mut meter = Meter::start(config);
         for name in &names {
             let (login, watch) = (target.login(name, Session::Clean), Stopwatch::start());
-            visitors.push(connect(&target.broker, &login).await?);
+            visitors.push(connect_one_of_many(&target.broker, &login, self.clients.len()).await?);
             meter.record(watch);
         }
         let connect = meter.stop();
