@@ -190,9 +190,8 @@ pub async fn run_with(
     authenticator: Arc<dyn access::Authenticator>,
 ) -> Result<(), RunError> {
     let metrics = Metrics::new("broker");
-    let guard = Guard::new(config.api.token.clone(), "broker", clock.clone());
-    let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
-    let opened = Broker::open(config, clock, authenticator, &metrics)?;
+    let guard = Guard::without_pages(config.api.token.clone(), clock.clone());
+    let opened = Broker::open(config, clock, &metrics)?;
     let broker = opened.broker;
     broker.fire_recovered(opened.wills);
 

@@ -51,6 +51,5 @@ pub fn routes(app: &Arc<App>) -> Router {
     Router::new()
         .merge(api)
         .merge(standard_routes(app.readiness.clone(), app.metrics.clone()))
-        .merge(app.guard.login_routes())
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
 }
