@@ -2,19 +2,24 @@
 //!
 //! ```text
 //! protocol level ─▶ client ID ─▶ credential ─▶ group ─▶ will ─▶ limits ─▶ duplicate
-//!       1               2        4 · 3 (instance)  2 · 5    5       3         2
+//!       1               2          4 · 5        2 · 5    5       3         2
 //! ```
+//! A credential is a signature of an access key, tokens, or the signature of one device's own key.
 //! The numbers are CONNACK return codes (MQTT 3.1.1 table 3.1). The codec has checked the level already; limits and
 //! duplicates need the live broker and are checked by `connection/handshake.rs`.
 
 use service_kit::config::Secret;
 use subtle::ConstantTimeEq;
 use wire::credential::{Mode, Username, signature_password};
-use wire::{ClientId, InstanceId};
+use wire::{ClientId, InstanceId, Timestamp};
 
 use crate::codec::answer::{self, ConnackProperties};
 use crate::codec::{Connect, Version, Will, reason};
-use crate::rules::{Credential, Permissions, PublishRefusal, Rules, check_standard_topic};
+use crate::devices::Devices;
+use crate::permissions::Permissions;
+use crate::rules::{Credential, Grant, PublishRefusal, Rules, check_standard_topic};
+use crate::signer::{Held, Signer};
+use crate::tokens::{self, TokenFault, Tokens};
 
 /// CONNACK return codes.
 pub mod code {
@@ -32,6 +37,8 @@ pub mod code {
     pub const NOT_AUTHORIZED: u8 = 5;
 }
 
+/// The one instance of the standard profile.
+pub const STANDARD_INSTANCE: &str = "standard";
 /// Longest client ID of the standard profile, in octets.
 const STANDARD_CLIENT_ID_BYTES_MAX: usize = 1024;
 
@@ -47,6 +54,12 @@ pub enum Refusal {
     /// The credential proves to be somebody else's.
     #[error("the password does not match the credential")]
     WrongPassword,
+    /// What is wrong with one of the tokens.
+    #[error("{0}")]
+    Token(TokenFault),
+    /// The credential is right, but not for this client.
+    #[error("not authorized: {0}")]
+    Denied(String),
     /// The group does not exist in the instance.
     #[error("group `{0}` does not exist in the instance")]
     UnknownGroup(String),
@@ -62,6 +75,9 @@ pub enum Refusal {
     /// What it asks for cannot be stored for now.
     #[error("the disk of the broker is full; sessions that are to be kept cannot begin")]
     DiskFull,
+    /// Whoever judges the credential cannot be asked.
+    #[error("the credential cannot be judged: {0}")]
+    Unavailable(String),
     /// Too many failures from this address with this client ID.
     #[error("locked out after repeated failures")]
     LockedOut,
@@ -78,11 +94,14 @@ impl Refusal {
     pub fn code(&self) -> u8 {
         match self {
             Refusal::ClientId(_) | Refusal::UnknownGroup(_) | Refusal::Duplicate => code::CLIENT_ID,
-            Refusal::Credential(_) | Refusal::WrongPassword => code::BAD_CREDENTIAL,
-            Refusal::OtherGroup(_) | Refusal::Will(_) | Refusal::LockedOut | Refusal::AuthMethod(_) => {
-                code::NOT_AUTHORIZED
-            }
-            Refusal::Connections(_) | Refusal::DiskFull => code::UNAVAILABLE,
+            Refusal::Token(TokenFault::NoRight)
+            | Refusal::OtherGroup(_)
+            | Refusal::Denied(_)
+            | Refusal::Will(_)
+            | Refusal::LockedOut
+            | Refusal::AuthMethod(_) => code::NOT_AUTHORIZED,
+            Refusal::Credential(_) | Refusal::WrongPassword | Refusal::Token(_) => code::BAD_CREDENTIAL,
+            Refusal::Connections(_) | Refusal::DiskFull | Refusal::Unavailable(_) => code::UNAVAILABLE,
         }
     }
 
@@ -90,8 +109,12 @@ impl Refusal {
     pub fn code_v5(&self) -> u8 {
         match self {
             Refusal::ClientId(_) | Refusal::UnknownGroup(_) | Refusal::Duplicate => reason::CLIENT_ID_INVALID,
-            Refusal::Credential(_) | Refusal::WrongPassword => reason::BAD_CREDENTIALS,
-            Refusal::OtherGroup(_) | Refusal::LockedOut => reason::NOT_AUTHORIZED,
+            Refusal::Token(TokenFault::NoRight)
+            | Refusal::OtherGroup(_)
+            | Refusal::Denied(_)
+            | Refusal::LockedOut => reason::NOT_AUTHORIZED,
+            Refusal::Credential(_) | Refusal::WrongPassword | Refusal::Token(_) => reason::BAD_CREDENTIALS,
+            Refusal::Unavailable(_) => reason::SERVER_UNAVAILABLE,
             Refusal::Will(refusal) => refusal.code(),
             Refusal::Connections(_) | Refusal::DiskFull => reason::QUOTA_EXCEEDED,
             Refusal::AuthMethod(_) => reason::BAD_AUTH_METHOD,
@@ -116,6 +139,9 @@ impl Refusal {
             Refusal::ClientId(_) => "client_id",
             Refusal::Credential(_) => "credential",
             Refusal::WrongPassword => "password",
+            Refusal::Token(fault) => fault.as_str(),
+            Refusal::Denied(_) => "denied",
+            Refusal::Unavailable(_) => "unavailable",
             Refusal::UnknownGroup(_) => "group_unknown",
             Refusal::OtherGroup(_) => "group_not_allowed",
             Refusal::Will(_) => "will",
@@ -129,17 +155,19 @@ impl Refusal {
 
     /// Whether repeating it should lead to a lock-out: only what a guesser of passwords would cause.
     pub fn counts_for_lockout(&self) -> bool {
-        matches!(self, Refusal::WrongPassword)
+        matches!(self, Refusal::WrongPassword | Refusal::Token(TokenFault::Secret))
     }
 }
 
 /// A client that has proved who it is.
 #[derive(Clone, Debug)]
 pub struct Admitted {
+    /// In which instance it is.
+    pub instance: String,
     /// Its client ID.
     pub client_id: String,
-    /// With which access key; empty in the standard profile.
-    pub access_key: String,
+    /// By what it signed in.
+    pub signer: Signer,
     /// What it may do.
     pub permissions: Permissions,
 }
@@ -159,44 +187,111 @@ fn read_username(connect: &Connect) -> Result<Username, Refusal> {
     text.parse().map_err(|error: wire::credential::ParseUsernameError| Refusal::Credential(error.to_string()))
 }
 
-/// Strict profile; `rules` are those of the instance the username names, `None` when there is none.
-pub fn admit(connect: &Connect, rules: Option<&Rules>) -> Result<Admitted, Refusal> {
+/// What an instance knows when somebody signs in.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// What is laid down.
+    pub rules: &'a Rules,
+    /// Its tokens.
+    pub tokens: &'a Tokens,
+    /// Its device credentials.
+    pub devices: &'a Devices,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// A credential that is right.
+struct Proof<'a> {
+    /// Of the access key behind it.
+    credential: &'a Credential,
+    /// What it allows, when that is not what the access key is granted.
+    grants: Option<Vec<Grant>>,
+    signer: Signer,
+}
+
+/// Strict profile; `ground` is that of the instance the username names, `None` when there is none.
+pub fn admit(connect: &Connect, ground: Option<Ground<'_>>) -> Result<Admitted, Refusal> {
     let client_id = check_client_id(&connect.client_id)?;
     let username = read_username(connect)?;
-    let rules = rules.ok_or_else(|| Refusal::Credential("no such instance".to_owned()))?;
-    let credential = check_signature(connect, &client_id, &username, rules)?;
-    let group = client_id.group();
+    let ground = ground.ok_or_else(|| Refusal::Credential("no such instance".to_owned()))?;
+    let password = connect.password.as_deref().unwrap_or_default();
+    let proof = match username.mode {
+        Mode::Signature => check_signature(password, &client_id, &username, ground)?,
+        Mode::Token => check_tokens(password, &username, ground)?,
+        Mode::DeviceCredential => check_device(password, &client_id, &username, ground)?,
+    };
+    let (rules, group) = (ground.rules, client_id.group());
     if !rules.groups.contains(&group) {
         return Err(Refusal::UnknownGroup(group.to_string()));
     }
-    if credential.groups.as_ref().is_some_and(|groups| !groups.contains(&group)) {
+    if proof.credential.groups.as_ref().is_some_and(|groups| !groups.contains(&group)) {
         return Err(Refusal::OtherGroup(group.to_string()));
     }
-    let permissions = Permissions::of(&credential.allow, &client_id.device());
+    let grants = proof.grants.as_deref().unwrap_or(&proof.credential.allow);
+    let permissions = Permissions::of(grants, &client_id.device());
     if let Some(will) = &connect.will {
         rules.check_publish(&will.topic, &permissions).map_err(Refusal::Will)?;
     }
-    Ok(Admitted { client_id: client_id.into(), access_key: username.access_key, permissions })
+    let instance = username.instance.as_str().to_owned();
+    Ok(Admitted { instance, client_id: client_id.into(), signer: proof.signer, permissions })
+}
+
+fn no_access_key() -> Refusal {
+    Refusal::Credential("no such access key".to_owned())
 }
 
 fn check_signature<'a>(
-    connect: &Connect,
+    password: &str,
     client_id: &ClientId,
     username: &Username,
-    rules: &'a Rules,
-) -> Result<&'a Credential, Refusal> {
-    if username.mode != Mode::Signature {
-        return Err(Refusal::Credential(format!("mode {} is not available", username.mode.as_str())));
-    }
-    let credential = rules
-        .credentials
-        .get(&username.access_key)
-        .ok_or_else(|| Refusal::Credential("no such access key".to_owned()))?;
-    let password = connect.password.as_deref().unwrap_or_default();
+    ground: Ground<'a>,
+) -> Result<Proof<'a>, Refusal> {
+    let credential = ground.rules.credentials.get(&username.access_key).ok_or_else(no_access_key)?;
     if !is_signature(password, &credential.secret, client_id) {
         return Err(Refusal::WrongPassword);
     }
-    Ok(credential)
+    Ok(Proof { credential, grants: None, signer: Signer::AccessKey(username.access_key.clone()) })
+}
+
+/// Every one of them must be good; together their topics take the place of what the access key is granted.
+fn check_tokens<'a>(password: &str, username: &Username, ground: Ground<'a>) -> Result<Proof<'a>, Refusal> {
+    let access_key = &username.access_key;
+    let credential = ground.rules.credentials.get(access_key).ok_or_else(no_access_key)?;
+    let shape = || {
+        let shape = "a password of tokens is <type>|<token>, one of R, W and RW each at most, joined by |";
+        Refusal::Credential(shape.to_owned())
+    };
+    let mut grants = Vec::new();
+    let mut held = Vec::new();
+    for (actions, presented) in tokens::read_password(password).ok_or_else(shape)? {
+        let checked = ground.tokens.check(presented, actions, access_key, ground.now);
+        let (id, token) = checked.map_err(Refusal::Token)?;
+        grants.extend(token.grants());
+        held.push(Held { actions, id: id.to_owned(), expires: token.expires, noticed: false });
+    }
+    let signer = Signer::Tokens { access_key: access_key.clone(), held };
+    Ok(Proof { credential, grants: Some(grants), signer })
+}
+
+/// The secret is judged before the client ID: only who has it is told that it is another's.
+fn check_device<'a>(
+    password: &str,
+    client_id: &ClientId,
+    username: &Username,
+    ground: Ground<'a>,
+) -> Result<Proof<'a>, Refusal> {
+    let key_id = &username.access_key;
+    let found = ground.devices.find_by_key(key_id);
+    let (owner, device) = found.ok_or_else(|| Refusal::Credential("no such device credential".to_owned()))?;
+    if !is_signature(password, &device.secret, client_id) {
+        return Err(Refusal::WrongPassword);
+    }
+    if owner != client_id {
+        return Err(Refusal::Denied("the device credential is bound to another client ID".to_owned()));
+    }
+    let credential = ground.rules.credentials.get(&device.access_key).ok_or_else(no_access_key)?;
+    let signer = Signer::Device { access_key: device.access_key.clone(), key_id: key_id.clone() };
+    Ok(Proof { credential, grants: None, signer })
 }
 
 fn is_signature(password: &str, secret: &Secret, client_id: &ClientId) -> bool {
@@ -215,83 +310,12 @@ pub fn admit_standard(connect: &Connect, assigned: &str) -> Result<Admitted, Ref
         }
         given => given.to_owned(),
     };
+    let permissions = Permissions::unlimited();
     if let Some(Will { topic, .. }) = &connect.will {
-        check_standard_topic(topic).map_err(Refusal::Will)?;
+        check_standard_topic(topic, &permissions).map_err(Refusal::Will)?;
     }
-    Ok(Admitted { client_id, access_key: String::new(), permissions: Permissions::unlimited() })
+    Ok(Admitted { instance: STANDARD_INSTANCE.to_owned(), client_id, signer: Signer::Nobody, permissions })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::Qos;
-    use crate::rules::{Actions, Grant};
-
-    fn rules() -> Rules {
-        let credential = Credential {
-            secret: Secret::new("s3cret"),
-            groups: Some(["GID_RTC_APP".parse().unwrap(), "GID_GONE_X".parse().unwrap()].into()),
-            allow: vec![Grant { topic: "rtc-up/{device}".parse().unwrap(), actions: Actions::W }],
-        };
-        Rules {
-            groups: ["GID_RTC_APP".parse().unwrap(), "GID_OTHER".parse().unwrap()].into(),
-            topics: ["rtc-up".parse().unwrap()].into(),
-            credentials: [("AK1".to_owned(), credential)].into(),
-        }
-    }
-
-    fn connect(client_id: &str, username: &str, secret: &str) -> Connect {
-        Connect {
-            client_id: client_id.to_owned(),
-            clean_start: true,
-            keep_alive: 60,
-            username: Some(username.to_owned()),
-            password: Some(signature_password(secret, client_id)),
-            ..Connect::default()
-        }
-    }
-
-    fn outcome(connect: &Connect) -> String {
-        match admit(connect, Some(&rules())) {
-            Ok(admitted) => format!("0 {}", admitted.client_id),
-            Err(refusal) => format!("{} {refusal}", refusal.code()),
-        }
-    }
-
-    #[test]
-    fn the_checks_and_their_codes() {
-        let user = "Signature|AK1|mqtt-demo";
-        let plain = |id: &str| outcome(&connect(id, user, "s3cret"));
-        insta::assert_snapshot!(plain("GID_RTC_APP@@@alice-1"), @"0 GID_RTC_APP@@@alice-1");
-        insta::assert_snapshot!(plain("alice"), @"2 client ID: client ID `alice` is not <GroupID>@@@<DeviceID>");
-        insta::assert_snapshot!(plain(""), @"2 client ID: client ID is empty");
-        insta::assert_snapshot!(plain("GID_GONE_X@@@a"), @"2 group `GID_GONE_X` does not exist in the instance");
-        insta::assert_snapshot!(plain("GID_OTHER@@@a"), @"5 the access key does not sign for group `GID_OTHER`");
-        let id = "GID_RTC_APP@@@alice-1";
-        insta::assert_snapshot!(outcome(&connect(id, user, "wrong")), @"4 the password does not match the credential");
-        insta::assert_snapshot!(outcome(&connect(id, "Signature|AK9|mqtt-demo", "s3cret")), @"4 credential: no such access key");
-        insta::assert_snapshot!(outcome(&connect(id, "alice", "s3cret")), @"4 credential: username is not <mode>|<AccessKey>|<InstanceId>");
-        insta::assert_snapshot!(outcome(&connect(id, "Token|AK1|mqtt-demo", "s3cret")), @"4 credential: mode Token is not available");
-        let no_instance = admit(&connect(id, user, "s3cret"), None).unwrap_err();
-        insta::assert_snapshot!(no_instance, @"credential: no such instance");
-    }
-
-    #[test]
-    fn a_will_needs_a_grant() {
-        let will =
-            |topic: &str| Some(Will { topic: topic.to_owned(), qos: Qos::AtLeastOnce, ..Will::default() });
-        let mut with_will = connect("GID_RTC_APP@@@alice-1", "Signature|AK1|mqtt-demo", "s3cret");
-        with_will.will = will("rtc-up/alice-1");
-        assert!(outcome(&with_will).starts_with('0'));
-        with_will.will = will("rtc-up/bob-1");
-        assert_eq!(outcome(&with_will), "5 will");
-    }
-
-    #[test]
-    fn the_standard_profile_assigns_client_ids_to_clean_sessions_only() {
-        let mut anonymous = connect("", "", "");
-        assert_eq!(admit_standard(&anonymous, "auto-1").unwrap().client_id, "auto-1");
-        anonymous.clean_start = false;
-        assert_eq!(admit_standard(&anonymous, "auto-1").unwrap_err().code(), 2);
-    }
-}
+mod tests;

@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 use wire::{InstanceId, Timestamp};
 
+use crate::access::Authenticator;
+use crate::admission::STANDARD_INSTANCE;
 use crate::certificates;
 use crate::client::Client;
 use crate::config::Config;
@@ -24,9 +26,6 @@ use crate::registry;
 use crate::rules::{Profile, Rules};
 use crate::store::{Store, StoreError, StoreFailed};
 use crate::sync::{locked, read_locked, write_locked};
-
-/// The one instance of the standard profile.
-pub const STANDARD_INSTANCE: &str = "standard";
 
 /// Why a broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +48,8 @@ pub struct Broker {
     pub config: Config,
     /// Tells the time.
     pub clock: Clock,
+    /// Decides who may come in.
+    pub authenticator: Arc<dyn Authenticator>,
     /// What survives.
     pub store: Arc<Store>,
     /// What happened.
@@ -61,6 +62,7 @@ pub struct Broker {
     instances: RwLock<BTreeMap<String, Arc<Instance>>>,
     next_client_key: AtomicU32,
     next_link_id: AtomicU64,
+    withdrawals: AtomicU64,
 }
 
 /// A broker whose data is read.
@@ -89,7 +91,12 @@ pub fn check(config: &Config) -> Result<Vec<(InstanceId, Rules)>, Vec<String>> {
 
 impl Broker {
     /// Reads provisioning file and data folder; nobody can connect yet.
-    pub fn open(config: Config, clock: Clock, metrics: &Metrics) -> Result<Opened, OpenError> {
+    pub fn open(
+        config: Config,
+        clock: Clock,
+        authenticator: Arc<dyn Authenticator>,
+        metrics: &Metrics,
+    ) -> Result<Opened, OpenError> {
         let provisioned = check(&config).map_err(OpenError::Config)?;
         let opened = Store::open(&config.data_dir)?;
         let store = opened.store;
@@ -103,13 +110,16 @@ impl Broker {
             metrics: BrokerMetrics::new(metrics, &store),
             gate: Gate::new(&config.limits, metrics),
             config,
+            // Unique over restarts, and exact in a JSON number: up to 1024 connections a millisecond.
+            next_link_id: AtomicU64::new(first_link_id(clock.now())),
             clock,
+            authenticator,
             store,
             lockout: Mutex::default(),
             refusals: Mutex::default(),
             instances: RwLock::default(),
             next_client_key: AtomicU32::new(1),
-            next_link_id: AtomicU64::new(1),
+            withdrawals: AtomicU64::new(0),
         };
         let wills = recovery::restore(&broker, opened.recovered, &opened.tables)?;
         broker.provision(provisioned);
@@ -165,6 +175,16 @@ impl Broker {
         self.next_link_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Grows with everything that is withdrawn: whoever signed in before and is not connected yet must not stay.
+    pub fn withdrawals(&self) -> u64 {
+        self.withdrawals.load(Ordering::SeqCst)
+    }
+
+    /// Something was withdrawn; connections that live on it are closed after this, not before.
+    pub fn note_withdrawal(&self) {
+        self.withdrawals.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Whether a refusal gets a line in the log; when there are too many, only their number does.
     pub fn logs_refusal(&self, what: Refused, reason: &'static str) -> bool {
         locked(&self.refusals).admits(what, reason, self.clock.now())
@@ -181,6 +201,10 @@ impl Broker {
         let left_out = locked(&self.refusals).close_all();
         tell(&left_out);
     }
+}
+
+fn first_link_id(now: Timestamp) -> u64 {
+    (u64::try_from(now.as_millis()).unwrap_or(0) << 10) + 1
 }
 
 fn tell(left_out: &[LeftOut]) {

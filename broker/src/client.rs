@@ -20,10 +20,13 @@ use wire::Timestamp;
 use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::{NEVER_EXPIRES, Version, reason};
 use crate::outbox::{Outbox, SLICES_MAX};
+use crate::permissions::Permissions;
 use crate::rows::KeptWill;
-use crate::rules::Permissions;
 use crate::session::{Session, SessionLimits};
+use crate::signer::Signer;
 use crate::store::{Epoch, Outcome, Store};
+use crate::tokens::TokenFault;
+use crate::trie::Place;
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +49,8 @@ pub enum CloseReason {
     TakenOver,
     /// What it needs cannot be stored for now.
     DiskFull,
+    /// What is wrong with a token it lives on.
+    Token(TokenFault),
     /// An administrator.
     ClosedByAdmin,
     /// The broker stops.
@@ -65,6 +70,7 @@ impl CloseReason {
             CloseReason::SlowReader => "slow reader",
             CloseReason::TakenOver => "clientId conflict",
             CloseReason::DiskFull => "disk full",
+            CloseReason::Token(fault) => fault.as_str(),
             CloseReason::ClosedByAdmin => "closed by administrator",
             CloseReason::Stopping => "stopping",
         }
@@ -80,7 +86,17 @@ impl CloseReason {
             CloseReason::ProtocolError(code) | CloseReason::PublishRefused(code) => Some(code),
             CloseReason::SlowReader | CloseReason::DiskFull => Some(reason::QUOTA_EXCEEDED),
             CloseReason::TakenOver => Some(reason::SESSION_TAKEN_OVER),
-            CloseReason::ClosedByAdmin => Some(reason::ADMINISTRATIVE_ACTION),
+            CloseReason::Token(TokenFault::Expired) => Some(reason::MAXIMUM_CONNECT_TIME),
+            CloseReason::Token(
+                TokenFault::Forged
+                | TokenFault::Secret
+                | TokenFault::NoRight
+                | TokenFault::Resource
+                | TokenFault::Actions,
+            ) => Some(reason::NOT_AUTHORIZED),
+            CloseReason::ClosedByAdmin | CloseReason::Token(TokenFault::Revoked) => {
+                Some(reason::ADMINISTRATIVE_ACTION)
+            }
             CloseReason::Stopping => Some(reason::SERVER_SHUTTING_DOWN),
         }
     }
@@ -134,8 +150,10 @@ pub struct Link {
     pub peer: SocketAddr,
     /// Since when.
     pub since: Timestamp,
-    /// By which credential.
-    pub access_key: String,
+    /// Some subscription is not covered by the permissions any more: each live message is judged.
+    pub checks_live: bool,
+    /// By what it signed in.
+    pub signer: Signer,
     /// In milliseconds; 0 for none.
     pub keep_alive_ms: i64,
 }
@@ -239,6 +257,13 @@ pub struct ClientState {
 }
 
 impl ClientState {
+    /// To be called when the permissions of the connection are new: finds out whether live messages must be judged.
+    pub fn judge_subscriptions(&mut self) {
+        let Some(link) = self.link.as_mut() else { return };
+        let mut filters = self.session.subscriptions.keys().map(|filter| Place::of(filter).filter);
+        link.checks_live = filters.any(|filter| !link.permissions.may_read(filter));
+    }
+
     /// Whether nobody has used the session for as long as it was to last.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         let lasts = Duration::from_secs(u64::from(self.expiry_secs));

@@ -1,7 +1,8 @@
 //! ● Octets to packets and back, MQTT 3.1.1 and 5.
 //!
-//! Framing, PUBLISH and the acknowledgements are ours: they are the hot path. CONNECT, SUBSCRIBE and UNSUBSCRIBE are
-//! read by `rumqttd::protocol` (docs/decisions/0001), after the checks it does not make.
+//! Framing, PUBLISH and the acknowledgements are ours: they are the hot path. So is CONNECT, whose password may be any
+//! octets. SUBSCRIBE and UNSUBSCRIBE are read by `rumqttd::protocol` (docs/decisions/0001), after the checks it does
+//! not make.
 //!
 //! ```text
 //! packet = type and flags u8 | remaining length 1 to 4 | body
@@ -11,6 +12,8 @@ use crate::message::Qos;
 
 /// What the broker answers.
 pub mod answer;
+/// CONNECT.
+mod connect;
 /// Properties of MQTT 5.
 pub mod properties;
 /// PUBLISH, both ways.
@@ -67,6 +70,9 @@ pub enum CodecError {
     /// Reserved bits in a subscription.
     #[error("[MQTT-3-8.3-4] reserved bits in requested QoS")]
     SubscribeOptions,
+    /// MQTT 5: options of a subscription with a value that means nothing.
+    #[error("QoS 3 or retain handling 3 in the options of a subscription")]
+    SubscribeValue,
     /// No filter.
     #[error("[MQTT-3.8.3-3] no topic filter")]
     NoFilter,
@@ -79,6 +85,12 @@ pub enum CodecError {
     /// Twice, or out of range.
     #[error("property {0} is repeated or has a value the standard forbids")]
     PropertyValue(u8),
+    /// A reason code of another packet, or none that is known.
+    #[error("[MQTT-2.4] reason code {1:#04x} does not belong in packet type {0}")]
+    ReasonCode(u8, u8),
+    /// A will without a topic, or to a filter.
+    #[error("[MQTT-4.7.3-1] the topic of the will is empty or has a wildcard")]
+    WillTopic,
     /// CONNECT flags.
     #[error("[MQTT-3.1.2] connect flags contradict each other")]
     ConnectFlags,
@@ -95,7 +107,9 @@ impl CodecError {
     pub fn reason(&self) -> u8 {
         match self {
             CodecError::TooLarge(..) => reason::PACKET_TOO_LARGE,
+            CodecError::WillTopic => reason::TOPIC_NAME_INVALID,
             CodecError::PropertyValue(_)
+            | CodecError::SubscribeValue
             | CodecError::NoFilter
             | CodecError::PacketIdZero
             | CodecError::Type(_)
@@ -110,6 +124,7 @@ impl CodecError {
             | CodecError::SubscribeOptions
             | CodecError::PropertyLength
             | CodecError::Property(_)
+            | CodecError::ReasonCode(..)
             | CodecError::ConnectFlags => reason::MALFORMED_PACKET,
         }
     }
@@ -313,11 +328,11 @@ pub fn read<'a>(frame: &Frame, octets: &'a [u8], version: Version) -> Result<Pac
         return publish::read(flags, body, version).map(Packet::Publish);
     }
     let expected_flags = if matches!(kind, 6 | 8 | 10) { 0b0010 } else { 0 };
-    if matches!(kind, 1 | 4..=8 | 10 | 12 | 14) && flags != expected_flags {
+    if matches!(kind, 1 | 4..=8 | 10 | 12 | 14 | 15) && flags != expected_flags {
         return Err(CodecError::Flags(kind, flags));
     }
     match (kind, version) {
-        (1, _) => read_connect(octets, body).map(|connect| Packet::Connect(Box::new(connect))),
+        (1, _) => connect::read(body).map(|connect| Packet::Connect(Box::new(connect))),
         (4, _) => acknowledgement(kind, body, version).map(|(id, reason)| Packet::PubAck(id, reason)),
         (5, _) => acknowledgement(kind, body, version).map(|(id, reason)| Packet::PubRec(id, reason)),
         (6, _) => acknowledgement(kind, body, version).map(|(id, reason)| Packet::PubRel(id, reason)),
@@ -341,65 +356,6 @@ pub fn connect_level(frame: &Frame, octets: &[u8]) -> Option<u8> {
     (frame.first >> 4 == 1 && body.get(..6)? == b"\0\x04MQTT").then(|| body.get(6).copied())?
 }
 
-fn read_connect(octets: &[u8], body: &[u8]) -> Result<Connect, CodecError> {
-    if body.get(..6) != Some(b"\0\x04MQTT") {
-        return Err(CodecError::ProtocolName);
-    }
-    let (Some(&level), Some(&flags)) = (body.get(6), body.get(7)) else { return Err(CodecError::Body(1)) };
-    let version = match level {
-        4 => Version::V4,
-        5 => Version::V5,
-        other => return Err(CodecError::ProtocolLevel(other)),
-    };
-    if !connect_flags_are_sound(flags, version) {
-        return Err(CodecError::ConnectFlags);
-    }
-    if connect_end(body, flags, version).is_none_or(|behind| !behind.is_empty()) {
-        return Err(CodecError::Body(1));
-    }
-    match version {
-        Version::V4 => v4::read_connect(octets, flags),
-        Version::V5 => v5::read_connect(octets, body, flags),
-    }
-}
-
-/// Octets of CONNECT before its properties or its payload: name, level, flags, keep-alive.
-const CONNECT_HEAD_BYTES: usize = 10;
-
-/// What lies behind the last field that the flags of CONNECT announce.
-fn connect_end(body: &[u8], flags: u8, version: Version) -> Option<&[u8]> {
-    let skip_properties = |octets| match version {
-        Version::V4 => Some(octets),
-        Version::V5 => properties::split(octets).ok().map(|(_, rest)| rest),
-    };
-    let mut rest = skip_field(skip_properties(body.get(CONNECT_HEAD_BYTES..)?)?)?;
-    if flags & 0x04 != 0 {
-        rest = skip_field(skip_field(skip_properties(rest)?)?)?;
-    }
-    for bit in [0x80, 0x40] {
-        if flags & bit != 0 {
-            rest = skip_field(rest)?;
-        }
-    }
-    Some(rest)
-}
-
-fn skip_field(octets: &[u8]) -> Option<&[u8]> {
-    let (length, rest) = octets.split_first_chunk::<2>()?;
-    rest.get(usize::from(u16::from_be_bytes(*length))..)
-}
-
-/// Reserved bit [MQTT-3.1.2-3], will bits without a will [MQTT-3.1.2-11, -13, -15], in MQTT 3.1.1 a password without
-/// a username [MQTT-3.1.2-22].
-fn connect_flags_are_sound(flags: u8, version: Version) -> bool {
-    if version == Version::V4 && flags & 0xC0 == 0x40 {
-        return false;
-    }
-    let has_will = flags & 0x04 != 0;
-    let will_bits = flags & 0x38;
-    flags & 0x01 == 0 && (has_will || will_bits == 0) && will_bits & 0x18 != 0x18
-}
-
 /// Identifier and reason code; MQTT 3.1.1 has no reason codes.
 fn acknowledgement(kind: u8, body: &[u8], version: Version) -> Result<(u16, u8), CodecError> {
     let (id, rest) = body.split_first_chunk::<2>().ok_or(CodecError::Body(kind))?;
@@ -409,13 +365,16 @@ fn acknowledgement(kind: u8, body: &[u8], version: Version) -> Result<(u16, u8),
     };
     match (version, rest) {
         (_, []) => Ok((id, reason::SUCCESS)),
+        (Version::V4, [..]) => Err(CodecError::Body(kind)),
+        (Version::V5, [code, ..]) if !reason::client_may_send(kind, *code) => {
+            Err(CodecError::ReasonCode(kind, *code))
+        }
         (Version::V5, [code]) => Ok((id, *code)),
         (Version::V5, [code, rest @ ..]) => {
             let (octets, behind) = properties::split(rest)?;
             properties::read(octets, properties::Place::Ack)?;
             if behind.is_empty() { Ok((id, *code)) } else { Err(CodecError::Body(kind)) }
         }
-        (Version::V4, [..]) => Err(CodecError::Body(kind)),
     }
 }
 

@@ -10,10 +10,16 @@ use crate::quota::QuotaLimits;
 use crate::rules::Profile;
 use crate::session::SessionLimits;
 
+/// Bounds of tokens and device credentials.
+mod credentials;
 /// Listeners beside plain MQTT, and what all listeners of MQTT have in front of it.
 mod transports;
 
+pub use credentials::CredentialLimits;
 pub use transports::TransportArgs;
+
+/// Option, value, and what is allowed.
+type Range = (&'static str, u64, u64, u64);
 
 /// What happens when somebody connects with a client ID that is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -26,7 +32,8 @@ pub enum DuplicateClient {
 
 /// An MQTT broker with P2P messages that loses nothing it acknowledged.
 ///
-/// Clients are `<GroupID>@@@<DeviceID>`, sign in with `Signature|<access key>|<instance>`, and publish below parent
+/// Clients are `<GroupID>@@@<DeviceID>`, sign in with `Signature|<access key>|<instance>`, with tokens or with a
+/// credential of their own (docs/credentials.md), and publish below parent
 /// topics that an administrator created. A message to `<parent>/p2p/<client ID>` reaches that client without a
 /// subscription. See docs/wire.md.
 #[derive(Clone, Debug, clap::Parser)]
@@ -50,6 +57,10 @@ pub struct Config {
     /// `strict`: the rules of Message Queue for MQTT; `standard`: a plain MQTT broker without provisioning
     #[arg(long, env = "BROKER_PROFILE", default_value = "strict")]
     pub profile: Profile,
+    /// Filters that nobody may subscribe to in the standard profile, each as it is sent and separated by commas: they
+    /// get 0x80. For example `test/nosubscribe`, which conformance tests expect to be refused
+    #[arg(long, env = "BROKER_REFUSE_FILTERS", value_delimiter = ',', value_name = "FILTERS")]
+    pub refuse_filters: Vec<String>,
     /// When a client ID is in use: `deny` the newcomer or `takeover`; the default follows the profile
     #[arg(long, env = "BROKER_DUPLICATE_CLIENT")]
     pub duplicate_client: Option<DuplicateClient>,
@@ -65,6 +76,9 @@ pub struct Config {
     /// Bounds
     #[command(flatten)]
     pub limits: Limits,
+    /// Bounds of tokens and device credentials
+    #[command(flatten)]
+    pub credentials: CredentialLimits,
     /// API token
     #[command(flatten)]
     pub api: ApiArgs,
@@ -188,7 +202,7 @@ impl Config {
     }
 
     /// Option, value, and what is allowed.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 14] {
+    fn ranges(&self) -> [Range; 14] {
         let Limits {
             connections_max,
             unauthenticated_max,
@@ -205,7 +219,6 @@ impl Config {
             keep_alive_secs_max: _,
             retained_max,
         } = self.limits;
-        let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let payload_max = number(REMAINING_LENGTH_MAX - PUBLISH_OVERHEAD_BYTES);
         [
             ("--duplicate-probe-ms", self.duplicate_probe_ms, 0, 60_000),
@@ -235,16 +248,25 @@ impl Config {
                 ));
             }
         }
-        mistakes.extend(self.ranges().into_iter().filter_map(|(what, value, min, max)| {
-            let fits = (min..=max).contains(&value);
-            (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
-        }));
+        mistakes.extend(self.ranges().into_iter().chain(self.credentials.ranges()).filter_map(
+            |(what, value, min, max)| {
+                let fits = (min..=max).contains(&value);
+                (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
+            },
+        ));
         mistakes.extend(self.transports.mistakes());
         if self.profile == Profile::Standard && self.provision.is_some() {
             mistakes.push("--provision has no meaning in --profile standard".to_owned());
         }
+        if self.profile == Profile::Strict && !self.refuse_filters.is_empty() {
+            mistakes.push("--refuse-filters has no meaning in --profile strict: grants decide".to_owned());
+        }
         mistakes
     }
+}
+
+fn number(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -272,9 +294,9 @@ mod tests {
         --waiting-max is 0; 1 to 100000000 are allowed
         ");
         let huge = u64::MAX.to_string();
-        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max";
+        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs";
         let all: Vec<String> = options.split(' ').map(|option| format!("{option} {huge}")).collect();
-        assert_eq!(mistakes(&all.join(" ")).lines().count(), 10);
+        assert_eq!(mistakes(&all.join(" ")).lines().count(), 14);
     }
 
     #[test]
@@ -284,5 +306,6 @@ mod tests {
         --mqtts needs --tls-cert and --tls-key
         --provision has no meaning in --profile standard
         ");
+        insta::assert_snapshot!(mistakes("--refuse-filters a,b"), @"--refuse-filters has no meaning in --profile strict: grants decide");
     }
 }

@@ -6,9 +6,9 @@
 //! ```
 //! Transports differ in how octets come and go; the engine here is the same.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -16,29 +16,34 @@ use tracing::{debug, info};
 use wire::Timestamp;
 
 use crate::broker::Broker;
-use crate::client::{Client, CloseReason, Due, DueOctets, Link};
-use crate::codec::answer::{self, Ack, AckKind};
-use crate::codec::{self, CodecError, Disconnect, IncomingPublish, Packet, Version, reason};
+use crate::client::{Client, CloseReason, Link};
+use crate::codec::answer;
+use crate::codec::{self, CodecError, Disconnect, Packet, Version, reason};
 use crate::instance::Instance;
-use crate::message::{Message, Qos};
-use crate::refusals::{Refused, shortened};
-use crate::route::{Deliveries, Sender};
+use crate::permissions::Permissions;
+use crate::refusals::Refused;
+use crate::route::Deliveries;
 use crate::rows::{self, KeptWill};
-use crate::rules::{Destination, Permissions, Profile, PublishRefusal, Subscribed, check_standard_topic};
-use crate::store::Epoch;
-use crate::store::record::Receipt;
+use crate::rules::{Destination, Profile, Subscribed};
 use crate::sync::locked;
+use crate::system::StatusKind;
 
+/// What is acknowledged, and when.
+mod acks;
 /// From an accepted socket to CONNECT.
 pub mod arrival;
 /// CONNECT to CONNACK.
 pub mod handshake;
 /// The loop over a transport whose octets only its own task can write.
 mod pipe;
+/// PUBLISH from a client.
+mod publish;
 /// What a receiver says of QoS 2, and what is said when there is no room.
 mod settle;
 /// SUBSCRIBE and UNSUBSCRIBE.
 mod subscribe;
+/// The broker's own topics, as one client meets them.
+mod system_topics;
 /// The loop over a TCP socket.
 mod tcp;
 /// TLS as a pipe.
@@ -51,6 +56,7 @@ pub const TOPIC_ALIAS_MAX: u16 = 16;
 /// Acknowledgements that may wait for the disk before the connection stops reading.
 const DUE_MAX: usize = 10_000;
 
+use acks::{Acks, ack_of, due};
 use subscribe::RetainedDue;
 
 thread_local! {
@@ -68,10 +74,13 @@ pub struct Peer {
     /// Whether the session ends with the connection.
     clean: bool,
     permissions: Arc<Permissions>,
+    /// From where.
+    address: SocketAddr,
     wake: Arc<Notify>,
-    will: Option<KeptWill>,
+    /// In a box: most clients have none.
+    will: Option<Box<KeptWill>>,
     /// Granted filters whose retained messages follow once SUBACK is out.
-    retained_due: Vec<RetainedDue>,
+    retained_due: BTreeMap<String, RetainedDue>,
     /// The last topic published to, and where it leads; good as long as the rules stay.
     approved: Option<Approved>,
     /// Topics the client has numbered (MQTT 5 section 3.3.2.3.4).
@@ -84,9 +93,6 @@ struct Approved {
     rules_version: u64,
     destination: Destination,
 }
-
-/// Acknowledgements of one read batch.
-type Acks = Vec<Due>;
 
 impl Peer {
     /// Handles every whole packet in `octets`; how many octets they were.
@@ -172,155 +178,13 @@ impl Peer {
                 return CloseReason::ProtocolError(reason::PROTOCOL_ERROR);
             }
             self.clean = expiry_secs == 0;
-            let mut state = locked(&self.client.state);
-            state.expiry_secs = state.expiry_secs.min(expiry_secs);
+            locked(&self.client.state).expiry_secs = expiry_secs.min(self.broker.session_secs_max());
         }
+        self.tell_status(StatusKind::Disconnect);
         match disconnect.reason {
-            reason::DISCONNECT_WITH_WILL => CloseReason::DisconnectedWithWill,
-            _ => CloseReason::DisconnectedByClient,
-        }
-    }
-
-    fn on_publish(
-        &mut self,
-        publish: &IncomingPublish<'_>,
-        now: Timestamp,
-        deliveries: &mut Deliveries,
-        acks: &mut Acks,
-    ) -> Result<(), CloseReason> {
-        let topic = self.topic_of(publish)?;
-        let destination = match self.approve(&topic, publish.payload.len()) {
-            Ok(destination) => destination,
-            Err(refusal) => return self.publish_refused(&topic, publish, &refusal, acks),
-        };
-        let persistent_qos2 = publish.qos == Qos::ExactlyOnce && !self.clean;
-        let receipt =
-            persistent_qos2.then_some(Receipt { client: self.client.key, packet_id: publish.packet_id });
-        if publish.qos == Qos::ExactlyOnce && !self.opens_identifier(publish.packet_id)? {
-            // Written once more: the first time may have been on another connection and not be on disk yet.
-            let again = |receipt| self.broker.store.submit_receipt(receipt, true, Some(&self.wake));
-            let ack = Ack::success(AckKind::PubRec, publish.packet_id);
-            acks.push(due(receipt.map_or(Epoch::PAST, again), ack));
-            return Ok(());
-        }
-        let extras = publish.extras.as_deref();
-        let properties = extras.map_or(&[][..], |extras| &extras.passed_on);
-        let message = Message::with_properties(&topic, properties, publish.payload, publish.qos, now)
-            .expiring(extras.and_then(|extras| extras.expiry_secs))
-            .retained(publish.retain);
-        let sender = Sender {
-            instance: &self.instance,
-            key: self.client.key,
-            clean: self.clean,
-            receipt,
-            wake: Some(&self.wake),
-        };
-        let routed = self.broker.route(message, &destination, sender, deliveries);
-        if routed.is_refused {
-            return self.not_stored(&topic, publish, acks);
-        }
-        let reason = if routed.has_receiver { reason::SUCCESS } else { reason::NO_MATCHING_SUBSCRIBERS };
-        if let Some(kind) = ack_of(publish.qos) {
-            acks.push(due(routed.epoch, Ack { kind, packet_id: publish.packet_id, reason }));
-        }
-        Ok(())
-    }
-
-    /// The topic a publish names, or the one its alias stands for.
-    fn topic_of<'p>(&mut self, publish: &IncomingPublish<'p>) -> Result<Cow<'p, str>, CloseReason> {
-        let Some(alias) = publish.extras.as_deref().and_then(|extras| extras.alias) else {
-            return Ok(Cow::Borrowed(publish.topic));
-        };
-        if !(1..=TOPIC_ALIAS_MAX).contains(&alias) {
-            return Err(CloseReason::ProtocolError(reason::TOPIC_ALIAS_INVALID));
-        }
-        if publish.topic.is_empty() {
-            let known = self.aliases.get(&alias).ok_or(CloseReason::ProtocolError(reason::PROTOCOL_ERROR))?;
-            return Ok(Cow::Owned(known.to_string()));
-        }
-        self.aliases.insert(alias, publish.topic.into());
-        Ok(Cow::Borrowed(publish.topic))
-    }
-
-    /// MQTT 5 has a word for it when the publish is acknowledged; otherwise the connection ends.
-    fn publish_refused(
-        &self,
-        topic: &str,
-        publish: &IncomingPublish<'_>,
-        refusal: &PublishRefusal,
-        acks: &mut Acks,
-    ) -> Result<(), CloseReason> {
-        let reason = refusal.reason();
-        self.broker.metrics.publish_refused(reason);
-        let too_large = matches!(refusal, PublishRefusal::PayloadTooLarge(_));
-        let stays = self.version == Version::V5 && !too_large;
-        let ack = ack_of(publish.qos).filter(|_| stays);
-        if self.broker.logs_refusal(Refused::Publish, reason) {
-            let cause = std::error::Error::source(refusal).map(tracing::field::display);
-            let topic = shortened(topic);
-            if ack.is_none() {
-                info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused, connection closed");
-            } else {
-                info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused");
-            }
-        }
-        let kind = ack.ok_or(CloseReason::PublishRefused(refusal.code()))?;
-        let reason = refusal.code();
-        acks.push(due(Epoch::PAST, Ack { kind, packet_id: publish.packet_id, reason }));
-        Ok(())
-    }
-
-    /// Where a publish leads; remembered, since most clients publish to one topic.
-    fn approve(&mut self, topic: &str, payload_bytes: usize) -> Result<Destination, PublishRefusal> {
-        if payload_bytes > self.broker.config.limits.payload_bytes_max
-            && self.broker.config.profile == Profile::Strict
-        {
-            return Err(PublishRefusal::PayloadTooLarge(payload_bytes));
-        }
-        let rules_version = self.instance.rules_version();
-        if let Some(approved) = &self.approved
-            && approved.rules_version == rules_version
-            && *approved.topic == *topic
-        {
-            return Ok(approved.destination.clone());
-        }
-        let destination = match self.broker.config.profile {
-            Profile::Strict => self.instance.rules().check_publish(topic, &self.permissions)?,
-            Profile::Standard => check_standard_topic(topic)?,
-        };
-        self.approved =
-            Some(Approved { topic: topic.into(), rules_version, destination: destination.clone() });
-        Ok(destination)
-    }
-
-    /// QoS 2: whether the identifier is new; a repetition is answered and not routed again.
-    fn opens_identifier(&self, packet_id: u16) -> Result<bool, CloseReason> {
-        locked(&self.client.state)
-            .session
-            .on_publish_qos2(packet_id)
-            .ok_or(CloseReason::ProtocolError(reason::RECEIVE_MAX_EXCEEDED))
-    }
-
-    fn on_pubrel(&self, packet_id: u16, acks: &mut Acks) {
-        let was_open = locked(&self.client.state).session.on_pubrel(packet_id);
-        let receipt = Receipt { client: self.client.key, packet_id };
-        let epoch = if was_open && !self.clean {
-            self.broker.store.submit_receipt(receipt, false, Some(&self.wake))
-        } else {
-            Epoch::PAST
-        };
-        let reason = if was_open { reason::SUCCESS } else { reason::PACKET_ID_NOT_FOUND };
-        acks.push(due(epoch, Ack { kind: AckKind::PubComp, packet_id, reason }));
-    }
-
-    /// The client is done with something: the store is told, and what waited may go.
-    fn on_receiver_ack(
-        &self,
-        apply: impl FnOnce(&mut crate::session::Session, &mut Link) -> Option<Arc<crate::stored::Stored>>,
-    ) {
-        let done = self.with_link(apply).flatten();
-        if let Some(stored) = done {
-            self.broker.store.done(self.client.key, stored);
+            reason::SUCCESS => CloseReason::DisconnectedByClient,
+            // [MQTT-3.14.4-3]: only success has the will forgotten.
+            _ => CloseReason::DisconnectedWithWill,
         }
     }
 
@@ -356,12 +220,13 @@ impl Peer {
     }
 
     /// The socket takes octets again.
-    pub fn on_writable(&self) {
+    pub fn on_writable(&mut self) {
         self.with_link(|session, link| {
             link.blocked = false;
             link.flush();
             self.broker.pump(&self.client, session, link);
         });
+        self.send_due_retained();
     }
 
     /// Whether the socket is full.
@@ -402,12 +267,13 @@ impl Peer {
         if let Some(kept) = will {
             self.broker.fire_will(&self.instance, &self.client, &kept);
         }
+        self.tell_status(StatusKind::TcpClean);
         self.broker.metrics.connection_closed(reason);
         debug!(client.id = %self.client.id, reason = reason.as_str(), "connection ended");
     }
 
     /// The will that fires at once.
-    fn release(&mut self, now: Timestamp, reason: CloseReason) -> Option<KeptWill> {
+    fn release(&mut self, now: Timestamp, reason: CloseReason) -> Option<Box<KeptWill>> {
         let had_will = self.will.is_some();
         let mut will = self.will.take().filter(|_| reason != CloseReason::DisconnectedByClient);
         let mut rows = Vec::new();
@@ -424,7 +290,7 @@ impl Peer {
         if let Some(mut kept) = will.take_if(|kept| kept.will.delay_secs > 0 && !self.clean) {
             kept.due = Some(crate::will::due(&kept, now));
             rows.push(rows::put_will(self.client.key, &kept));
-            state.pending_will = Some(Box::new(kept));
+            state.pending_will = Some(kept);
         } else if had_will {
             rows.push(rows::delete_will(self.client.key));
         }
@@ -449,19 +315,11 @@ impl Peer {
             Profile::Strict => {
                 self.instance.rules().check_subscribe(filter, &self.client.id, &self.permissions)
             }
-            Profile::Standard => crate::rules::check_standard_filter(filter),
+            Profile::Standard => crate::rules::check_standard_filter(
+                filter,
+                &self.broker.config.refuse_filters,
+                &self.permissions,
+            ),
         }
-    }
-}
-
-fn due(epoch: Epoch, ack: Ack) -> Due {
-    Due { epoch, octets: DueOctets::Ack(ack) }
-}
-
-fn ack_of(qos: Qos) -> Option<AckKind> {
-    match qos {
-        Qos::AtMostOnce => None,
-        Qos::AtLeastOnce => Some(AckKind::PubAck),
-        Qos::ExactlyOnce => Some(AckKind::PubRec),
     }
 }

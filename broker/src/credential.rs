@@ -7,6 +7,7 @@ use wire::topic::parent_of;
 use wire::{DeviceId, GroupId};
 
 use crate::rules::{DEVICE_PLACEHOLDER, Grant, Rules};
+use crate::system;
 
 /// Longest access key, in characters.
 pub const ACCESS_KEY_CHARS_MAX: usize = 64;
@@ -28,6 +29,9 @@ pub enum CredentialMistake {
     /// A grant below a parent topic nobody created.
     #[error("grant `{0}`: parent topic `{1}` does not exist in the instance; {2}")]
     UnknownParent(String, String, String),
+    /// A topic of the broker itself that nobody is granted.
+    #[error("grant `{0}`: of the system topics only $SYS/status/<GroupID> can be granted, and only to read")]
+    System(String),
     /// Braces around something else than `device`.
     #[error("grant `{0}`: `{1}` stands for nothing; the only placeholder is {DEVICE_PLACEHOLDER}")]
     Placeholder(String, String),
@@ -41,6 +45,7 @@ impl CredentialMistake {
             CredentialMistake::NoGroups => "groups-empty",
             CredentialMistake::UnknownGroup(..) => "group-unknown",
             CredentialMistake::UnknownParent(..) => "parent-topic-unknown",
+            CredentialMistake::System(_) => "system-topic",
             CredentialMistake::Placeholder(..) => "placeholder-unknown",
         }
     }
@@ -63,10 +68,7 @@ pub fn mistakes(
     let no_groups = groups.filter(|groups| groups.is_empty()).map(|_| CredentialMistake::NoGroups);
     let named = groups.into_iter().flatten();
     let unknown = named.filter(|group| !rules.groups.contains(*group));
-    let unknown = unknown.map(|group| {
-        let known = listed("groups", rules.groups.iter().map(GroupId::as_str));
-        CredentialMistake::UnknownGroup(group.clone(), known)
-    });
+    let unknown = unknown.map(|group| unknown_group(group, rules));
     no_groups
         .into_iter()
         .chain(unknown)
@@ -74,8 +76,20 @@ pub fn mistakes(
         .collect()
 }
 
+fn unknown_group(group: &GroupId, rules: &Rules) -> CredentialMistake {
+    let known = listed("groups", rules.groups.iter().map(GroupId::as_str));
+    CredentialMistake::UnknownGroup(group.clone(), known)
+}
+
 fn of_grant(grant: &Grant, rules: &Rules) -> Option<CredentialMistake> {
     let filter = grant.topic.to_string();
+    if system::is_system(&filter) {
+        return match system::status_group(&filter) {
+            Some(group) if rules.groups.contains(&group) && !grant.actions.writes() => None,
+            Some(group) if !rules.groups.contains(&group) => Some(unknown_group(&group, rules)),
+            Some(_) | None => Some(CredentialMistake::System(filter)),
+        };
+    }
     let parent = parent_of(&filter).to_owned();
     if !matches!(parent.as_str(), "+" | "#") && !rules.topics.contains(parent.as_str()) {
         let known = listed("parent topics", rules.topics.iter().map(crate::rules::ParentTopic::as_str));
@@ -137,6 +151,21 @@ mod tests {
         grant `up/{client}`: `{client}` stands for nothing; the only placeholder is {device}
         grant `{device}/x`: parent topic `{device}` does not exist in the instance; its parent topics: news, up
         ");
+    }
+
+    #[test]
+    fn of_the_system_topics_the_events_of_a_group_can_be_granted_to_read() {
+        let told = |topic: &str, actions| {
+            let rules = Rules { groups: ["GID_A__".parse().unwrap()].into(), ..Rules::default() };
+            let grant = Grant { topic: topic.parse().unwrap(), actions };
+            mistakes(None, &[grant], &rules).iter().map(ToString::to_string).collect::<String>()
+        };
+        assert_eq!(told("$SYS/status/GID_A__", Actions::R), "");
+        insta::assert_snapshot!(told("$SYS/status/GID_A__", Actions::RW), @"grant `$SYS/status/GID_A__`: of the system topics only $SYS/status/<GroupID> can be granted, and only to read");
+        insta::assert_snapshot!(told("$SYS/#", Actions::R), @"grant `$SYS/#`: of the system topics only $SYS/status/<GroupID> can be granted, and only to read");
+        insta::assert_snapshot!(told("$SYS/status/GID_NONE", Actions::R), @"group `GID_NONE` does not exist in the instance; its groups: GID_A__");
+        let longest = format!("$SYS/status/GID_{}", "x".repeat(60));
+        assert!(told(&longest, Actions::R).starts_with("group `GID_x"), "longer than other grants");
     }
 
     #[test]

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use crate::client::Client;
+use crate::devices::Devices;
 use crate::quota::Quota;
 use crate::retained::Retained;
 use crate::rules::Rules;
 use crate::sync::{read_locked, write_locked};
+use crate::tokens::Tokens;
 use crate::trie::Trie;
 
 const SHARDS: usize = 16;
@@ -71,6 +73,10 @@ pub struct Instance {
     pub id: String,
     rules: RwLock<Arc<Rules>>,
     rules_version: AtomicU64,
+    /// Tokens issued for it. Locked before a client, never after.
+    pub tokens: RwLock<Tokens>,
+    /// Credentials of single devices.
+    pub devices: RwLock<Devices>,
     /// Its clients, connected or not.
     pub clients: Clients,
     /// Who subscribed to what.
@@ -90,6 +96,8 @@ impl Instance {
             id: id.to_owned(),
             rules: RwLock::new(Arc::new(rules)),
             rules_version: AtomicU64::new(1),
+            tokens: RwLock::default(),
+            devices: RwLock::default(),
             clients: Clients::new(),
             subscriptions: RwLock::default(),
             retained: RwLock::default(),

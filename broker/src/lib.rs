@@ -3,6 +3,8 @@
 //! Read in this order: a message, the octets it travels in, who may publish and subscribe, what waits for a client,
 //! what survives, and only then sockets and threads.
 
+/// Who may come in, and what they may then do.
+pub mod access;
 /// ● The checks at CONNECT, in their order.
 pub mod admission;
 /// What all connections share.
@@ -19,6 +21,10 @@ pub mod config;
 pub mod connection;
 /// ● Whether a credential makes sense in its instance.
 pub mod credential;
+/// Tokens and device credentials: made, changed, withdrawn, and on disk.
+pub mod credentials;
+/// ● Credentials of single devices.
+pub mod devices;
 /// ● How one connection is spoken to.
 pub mod dialect;
 /// Connections on their way to CONNACK.
@@ -37,6 +43,8 @@ pub mod message;
 pub mod metrics;
 /// ● Octets on their way to one socket.
 pub mod outbox;
+/// ● What one client may do.
+pub mod permissions;
 /// The provisioning file.
 pub mod provision;
 /// ● The header a proxy puts in front of a connection.
@@ -61,6 +69,10 @@ pub mod rows;
 pub mod rules;
 /// ● What waits for a client, is under way, is done.
 pub mod session;
+/// ● By what a client signed in.
+pub mod signer;
+/// Events of clients, for those who may read them.
+mod status;
 /// What survives kill -9.
 pub mod store;
 /// ● A message that lies in the store.
@@ -69,6 +81,12 @@ pub mod stored;
 mod sweep;
 /// Locks that outlive a panic.
 mod sync;
+/// ● Topics that belong to the broker.
+pub mod system;
+/// Tokens of live connections, as time passes.
+mod token_watch;
+/// ● Tokens of an instance.
+pub mod tokens;
 /// ● Who subscribed to what.
 pub mod trie;
 /// The HTTP API.
@@ -164,9 +182,19 @@ pub async fn run(
     clock: Clock,
     lifecycle: Lifecycle,
 ) -> Result<(), RunError> {
+    run_with(config, listeners, clock, lifecycle, Arc::new(access::BuiltIn)).await
+}
+
+/// The same with rules of the embedding program: who may come in, and what they may then do.
+pub async fn run_with(
+    config: Config,
+    listeners: Listeners,
+    clock: Clock,
+    lifecycle: Lifecycle,
+    authenticator: Arc<dyn access::Authenticator>,
+) -> Result<(), RunError> {
     let metrics = Metrics::new("broker");
-    let guard = Guard::new(config.api.token.clone(), "broker", clock.clone());
-    let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
+    let guard = Guard::without_pages(config.api.token.clone(), clock.clone());
     let opened = Broker::open(config, clock, &metrics)?;
     let broker = opened.broker;
     broker.fire_recovered(opened.wills);

@@ -7,6 +7,7 @@ use wire::Timestamp;
 
 use crate::broker::Broker;
 use crate::client::{Client, ClientState};
+use crate::codec::NEVER_EXPIRES;
 use crate::instance::Instance;
 use crate::rows;
 use crate::store::Epoch;
@@ -16,6 +17,11 @@ use crate::sync::{locked, write_locked};
 use crate::trie::Place;
 
 impl Broker {
+    /// How long a session may outlive its connection, in seconds.
+    pub fn session_secs_max(&self) -> u32 {
+        u32::try_from(self.config.session_age().as_secs()).unwrap_or(NEVER_EXPIRES)
+    }
+
     /// Ends a session: its subscriptions and what they brought are gone, its mailbox stays. Returns what must be
     /// written.
     pub fn end_session(
@@ -79,16 +85,25 @@ impl Broker {
         self.store.submit_rows(rows, None);
     }
 
-    /// Drops offline messages that are too old, and forgets a client that was not seen for long, with its mailbox.
-    pub fn forget_old(&self, instance: &Instance, client: &Arc<Client>, now: Timestamp) {
+    /// Drops offline messages that are too old.
+    pub fn drop_old(&self, client: &Client, now: Timestamp) {
         let message_age = Duration::from_hours(self.config.limits.stored_hours_max);
-        let mut state = locked(&client.state);
         let too_old = |stored: &Stored| now.since(stored.at) > message_age || stored.is_expired(now);
-        let mut gone = state.session.expire(too_old);
+        let gone = locked(&client.state).session.expire(too_old);
         self.metrics.messages_dropped("expired", gone.len());
+        for stored in gone {
+            self.store.done(client.key, stored);
+        }
+    }
+
+    /// The same, and forgets a client that was not seen for long, with its mailbox.
+    pub fn forget_old(&self, instance: &Instance, client: &Arc<Client>, now: Timestamp) {
+        self.drop_old(client, now);
+        let mut state = locked(&client.state);
+        let mut gone = Vec::new();
         if state.link.is_none() && now.since(state.seen) > self.config.session_age() {
             let (mut changes, _) = self.end_session(instance, client, &mut state);
-            gone.extend(state.session.expire(|_| true));
+            gone = state.session.expire(|_| true);
             changes.push(RowChange::delete(Table::Clients, client.key.to_be_bytes().to_vec()));
             self.store.submit_rows(changes, None);
             instance.clients.remove(&client.id);

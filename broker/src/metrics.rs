@@ -14,6 +14,11 @@ use crate::client::CloseReason;
 use crate::store::Store;
 use crate::sync::locked;
 
+/// Tokens and device credentials, counted.
+mod credentials;
+
+pub use credentials::CredentialMetrics;
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
@@ -39,6 +44,8 @@ pub struct BrokerMetrics {
     sent: [[Counter; 3]; 2],
     dropped: Family<ReasonLabel, Counter>,
     stored: Counter,
+    /// Tokens and device credentials.
+    pub credentials: CredentialMetrics,
 }
 
 /// P2P or subscription.
@@ -67,6 +74,7 @@ impl BrokerMetrics {
             sent: by_kind(&sent),
             dropped: Family::default(),
             stored: Counter::default(),
+            credentials: CredentialMetrics::default(),
         };
         metrics.register(|registry| {
             registry.register("connections", "Open connections", figures.connections.clone());
@@ -96,6 +104,7 @@ impl BrokerMetrics {
             registry.register("messages_sent", "Messages delivered, by kind and QoS", sent);
             registry.register("messages_dropped", "Messages dropped, by reason", figures.dropped.clone());
             registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
+            figures.credentials.register(registry);
             let figures = store.figures();
             let seconds = figures.latency_seconds.clone();
             registry.register("store_latency_seconds", "From submission to the end of the batch", seconds);

@@ -7,6 +7,7 @@ use tracing::info;
 
 use crate::broker::{Broker, OpenError};
 use crate::client::Client;
+use crate::credentials;
 use crate::instance::Instance;
 use crate::registry;
 use crate::rows::{self, ClientRow, KeptWill};
@@ -38,6 +39,7 @@ pub fn restore(broker: &Broker, recovered: Recovered, tables: &Tables) -> Result
         let (id, rules) = registry::read_rules(&key, &value).ok_or(OpenError::Row("registry"))?;
         broker.add_instance(id.as_str(), rules);
     }
+    credentials::restore(broker, rows(Table::Tokens)?, rows(Table::Devices)?)?;
     let clients = restore_clients(broker, rows(Table::Clients)?)?;
     for (key, value) in rows(Table::Subscriptions)? {
         let (key, filter, options) =

@@ -1,6 +1,7 @@
 //! ● The retained message of each topic (MQTT 3.1.1 section 3.3.1.3).
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use wire::Timestamp;
@@ -10,7 +11,28 @@ use crate::message::Message;
 /// Retained messages of one instance, in order of topic.
 #[derive(Debug, Default)]
 pub struct Retained {
-    by_topic: BTreeMap<Box<str>, Arc<Message>>,
+    by_topic: BTreeMap<Box<str>, Kept>,
+    /// Of the last message that was taken.
+    number: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    message: Arc<Message>,
+    number: u64,
+}
+
+/// Retained messages that are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// Of these topics.
+    pub filter: &'a str,
+    /// Beyond this topic.
+    pub after: Option<&'a str>,
+    /// Not taken later than this one: whoever subscribed before gets those as they come.
+    pub up_to: u64,
+    /// At most so many.
+    pub count: usize,
 }
 
 /// What a retained publish did.
@@ -35,30 +57,36 @@ impl Retained {
         if self.by_topic.len() >= topics_max && !self.by_topic.contains_key(topic) {
             return Change::Full;
         }
-        self.by_topic.insert(topic.into(), message.clone());
+        self.number += 1;
+        self.by_topic.insert(topic.into(), Kept { message: message.clone(), number: self.number });
         Change::Set
     }
 
-    /// The messages a new subscription to `filter` gets.
-    pub fn matching(&self, filter: &str) -> Vec<Arc<Message>> {
-        if !filter.contains(['+', '#']) {
-            return self.by_topic.get(filter).cloned().into_iter().collect();
-        }
+    /// The number of the message that was taken last.
+    pub fn last_number(&self) -> u64 {
+        self.number
+    }
+
+    /// What a new subscription gets, in order of topic.
+    pub fn matching(&self, page: Page<'_>) -> Vec<Arc<Message>> {
+        let Page { filter, after, up_to, count } = page;
         // Everything a filter matches begins with the levels before its first wildcard.
         let fixed: String =
             filter.split_inclusive('/').take_while(|level| !level.contains(['+', '#'])).collect();
-        let from = fixed.strip_suffix('/').unwrap_or(&fixed);
+        let prefix = fixed.strip_suffix('/').filter(|_| fixed != filter).unwrap_or(&fixed);
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         self.by_topic
-            .range::<str, _>((std::ops::Bound::Included(from), std::ops::Bound::Unbounded))
-            .take_while(|(topic, _)| topic.starts_with(from))
-            .filter(|(topic, _)| wire::topic::filter_matches(filter, topic))
-            .map(|(_, message)| message.clone())
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(topic, _)| topic.starts_with(prefix))
+            .filter(|(topic, kept)| kept.number <= up_to && wire::topic::filter_matches(filter, topic))
+            .take(count)
+            .map(|(_, kept)| kept.message.clone())
             .collect()
     }
 
     /// Takes out what has expired: the topics.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Box<str>> {
-        let gone = self.by_topic.extract_if(.., |_, message| message.is_expired(now));
+        let gone = self.by_topic.extract_if(.., |_, kept| kept.message.is_expired(now));
         gone.map(|(topic, _)| topic).collect()
     }
 
@@ -74,6 +102,10 @@ mod tests {
     use crate::message::Qos;
     use proptest::prelude::*;
 
+    fn first(filter: &str) -> Page<'_> {
+        Page { filter, after: None, up_to: u64::MAX, count: 3 }
+    }
+
     fn message(topic: &str, payload: &str) -> Arc<Message> {
         Arc::new(Message::new(topic, payload.as_bytes(), Qos::AtLeastOnce, Timestamp::EPOCH).retained(true))
     }
@@ -84,9 +116,21 @@ mod tests {
         assert_eq!(retained.apply(&message("a/b", "1"), 1), Change::Set);
         assert_eq!(retained.apply(&message("a/c", "1"), 1), Change::Full);
         assert_eq!(retained.apply(&message("a/b", "2"), 1), Change::Set);
-        assert_eq!(retained.matching("a/#")[0].payload(), b"2");
+        assert_eq!(retained.matching(first("a/#"))[0].payload(), b"2");
         assert_eq!(retained.apply(&message("a/b", ""), 1), Change::Cleared);
         assert_eq!(retained.count(), 0);
+    }
+
+    #[test]
+    fn what_was_taken_after_a_subscription_comes_live_only() {
+        let mut retained = Retained::default();
+        retained.apply(&message("a", "1"), 9);
+        let up_to = retained.last_number();
+        retained.apply(&message("b", "1"), 9);
+        let page = Page { up_to, ..first("+") };
+        assert_eq!(retained.matching(page).len(), 1);
+        retained.apply(&message("a", "2"), 9);
+        assert_eq!(retained.matching(page).len(), 0);
     }
 
     proptest! {
@@ -96,7 +140,15 @@ mod tests {
             for topic in &topics {
                 retained.apply(&message(topic, "x"), usize::MAX);
             }
-            let found: Vec<String> = retained.matching(&filter).iter().map(|m| m.topic().to_owned()).collect();
+            let mut found: Vec<String> = Vec::new();
+            loop {
+                let page = Page { after: found.last().map(String::as_str), ..first(&filter) };
+                let page = retained.matching(page);
+                found.extend(page.iter().map(|message| message.topic().to_owned()));
+                if page.len() < 3 {
+                    break;
+                }
+            }
             let expected: Vec<String> = topics.into_iter().filter(|topic| wire::topic::filter_matches(&filter, topic)).collect();
             prop_assert_eq!(found, expected);
         }

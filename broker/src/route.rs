@@ -18,15 +18,16 @@ use crate::client::{Client, ClientState, CloseReason, Link};
 use crate::instance::Instance;
 use crate::message::{Message, Qos};
 use crate::metrics::Kind;
+use crate::permissions::Permissions;
 use crate::retained::Change;
 use crate::rows;
 use crate::rules::{Destination, Profile, may_still_read};
-use crate::session::{Body, Delivered, Lost, Outgoing, Session, SubscriptionIds, Way};
+use crate::session::{Body, Delivered, Loss, Lost, Outgoing, Session, SubscriptionIds, Way};
 use crate::store::record::{Receipt, Target};
 use crate::store::{Epoch, Store};
 use crate::stored::Stored;
 use crate::sync::{locked, read_locked, write_locked};
-use crate::trie::{Match, Wanted};
+use crate::trie::{Match, NOBODY, Wanted};
 
 /// Who publishes: what the durability and the QoS table depend on.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +166,25 @@ impl Broker {
         Routed::to(epoch, has_receiver)
     }
 
+    /// A message of the broker itself to those who are subscribed and connected; nothing of it is kept.
+    pub fn route_live(&self, instance: &Instance, topic: &str, payload: impl FnOnce() -> Vec<u8>) {
+        let mut deliveries = Deliveries::default();
+        let wanted = Wanted { topic, publisher: NOBODY, is_here: is_open };
+        read_locked(&instance.subscriptions).matches(&wanted, &mut deliveries.matches);
+        let mut matches = std::mem::take(&mut deliveries.matches);
+        matches.retain(|found| is_open(&found.subscriber));
+        if matches.is_empty() {
+            return;
+        }
+        let message = Arc::new(Message::new(topic, &payload(), Qos::AtLeastOnce, self.clock.now()));
+        deliveries.gathered.extend(matches.into_iter().map(|found| {
+            let qos = found.qos.min(message.qos);
+            let ids = SubscriptionIds::Known(found.ids.into());
+            (found.subscriber, Outgoing { body: Body::Live(message.clone()), qos, retain: false, ids })
+        }));
+        self.deliver(&mut deliveries);
+    }
+
     /// One record for all of `matches` that need one, and a delivery for each.
     fn gather(
         &self,
@@ -274,6 +294,10 @@ impl Broker {
             }
             return;
         };
+        if link.checks_live && !may_get_live(&outgoing.body, &link.permissions, self.config.profile) {
+            self.metrics.messages_dropped(Loss::NotAllowed.as_str(), 1);
+            return;
+        }
         let mut load = loader(&self.store, link.permissions.clone(), self.config.profile);
         let mut way = Way { out: &mut link.out, load: &mut load, now };
         let (delivered, lost) = session.deliver(outgoing, &mut way);
@@ -301,7 +325,7 @@ impl Broker {
     }
 
     /// The identifiers of what was sent go to the store, so that a restart repeats it under the same ones.
-    fn note_sent(&self, client: &Client, session: &mut Session) {
+    pub fn note_sent(&self, client: &Client, session: &mut Session) {
         let sent = session.take_newly_sent();
         if !sent.is_empty() && client.is_persistent() {
             self.store.sent(client.key, sent);
@@ -339,12 +363,26 @@ fn kind_of(body: &Body) -> Kind {
 /// Reads a stored message back, unless the client has lost the right to it.
 fn loader(
     store: &Store,
-    permissions: Arc<crate::rules::Permissions>,
+    permissions: Arc<Permissions>,
     profile: Profile,
 ) -> impl FnMut(&Arc<Stored>) -> Option<Arc<Message>> {
     move |stored| {
         let message = store.load(stored)?;
-        let allowed = profile == Profile::Standard || may_still_read(message.topic(), &permissions);
-        allowed.then_some(message)
+        may_get(message.topic(), &permissions, profile).then_some(message)
+    }
+}
+
+/// Stored messages are judged when they are loaded.
+fn may_get_live(body: &Body, permissions: &Permissions, profile: Profile) -> bool {
+    match body {
+        Body::Live(message) => may_get(message.topic(), permissions, profile),
+        Body::Subscription(_) | Body::Mailbox(_) => true,
+    }
+}
+
+fn may_get(topic: &str, permissions: &Permissions, profile: Profile) -> bool {
+    match profile {
+        Profile::Strict => may_still_read(topic, permissions),
+        Profile::Standard => permissions.may_read(topic),
     }
 }

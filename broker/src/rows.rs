@@ -5,6 +5,7 @@ use wire::Timestamp;
 
 use crate::codec::{NEVER_EXPIRES, RetainHandling, SubscriptionOptions, Will};
 use crate::message::{Message, Qos};
+use crate::signer::Signer;
 use crate::store::tables::{RowChange, Table};
 
 /// A client that has a mailbox, and perhaps a session.
@@ -94,8 +95,12 @@ struct WillRow {
     payload: Vec<u8>,
     qos: u8,
     retain: bool,
-    /// What the client may do goes with its will: it is checked again when the will fires.
-    access_key: String,
+    /// By what the client had signed in: what it may do is checked again when the will fires.
+    #[serde(default)]
+    signer: Option<Signer>,
+    /// The same in rows that were written before there was anything else than access keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    access_key: Option<String>,
     clean: bool,
     #[serde(default)]
     delay_secs: u32,
@@ -112,8 +117,8 @@ struct WillRow {
 pub struct KeptWill {
     /// What it says.
     pub will: Will,
-    /// By which credential the client had connected.
-    pub access_key: String,
+    /// By what the client had signed in.
+    pub signer: Signer,
     /// Whether its session ended with the connection.
     pub clean: bool,
     /// When it fires; while the client is connected it is not known.
@@ -122,13 +127,14 @@ pub struct KeptWill {
 
 /// Writes a will.
 pub fn put_will(key: u32, kept: &KeptWill) -> RowChange {
-    let KeptWill { will, access_key, clean, due } = kept.clone();
+    let KeptWill { will, signer, clean, due } = kept.clone();
     let row = WillRow {
         topic: will.topic,
         payload: will.payload,
         qos: will.qos.number(),
         retain: will.retain,
-        access_key,
+        signer: Some(signer),
+        access_key: None,
         clean,
         delay_secs: will.delay_secs,
         expiry_secs: will.expiry_secs,
@@ -155,7 +161,8 @@ pub fn read_will(key: &[u8], value: &[u8]) -> Option<(u32, KeptWill)> {
         expiry_secs: row.expiry_secs,
         properties: row.properties,
     };
-    Some((read_key(key)?, KeptWill { will, access_key: row.access_key, clean: row.clean, due: row.due }))
+    let signer = row.signer.or(row.access_key.map(Signer::AccessKey)).unwrap_or_default();
+    Some((read_key(key)?, KeptWill { will, signer, clean: row.clean, due: row.due }))
 }
 
 /// Set in the first octet of a retained message that has an expiry or properties (MQTT 5).
@@ -251,7 +258,8 @@ mod tests {
             expiry_secs: Some(6),
             properties: vec![1, 1],
         };
-        let kept = KeptWill { will, access_key: "AK".into(), clean: true, due: Some(Timestamp::EPOCH) };
+        let signer = Signer::AccessKey("AK".into());
+        let kept = KeptWill { will, signer, clean: true, due: Some(Timestamp::EPOCH) };
         let change = put_will(9, &kept);
         assert_eq!(read_will(&change.key, &change.value.unwrap()), Some((9, kept)));
 
@@ -272,5 +280,8 @@ mod tests {
         let change = put_subscription(9, "a", SubscriptionOptions::default());
         let read = read_subscription(&change.key, &[1]).unwrap();
         assert_eq!(read.2, SubscriptionOptions::of_qos(Qos::AtLeastOnce));
+        let will = br#"{"topic":"a","payload":[],"qos":0,"retain":false,"access_key":"AK","clean":true}"#;
+        let kept = read_will(&9_u32.to_be_bytes(), will).unwrap().1;
+        assert_eq!(kept.signer, Signer::AccessKey("AK".into()));
     }
 }

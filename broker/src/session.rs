@@ -17,7 +17,7 @@ use wire::Timestamp;
 
 use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::publish::OutgoingPublish;
-use crate::codec::{SubscriptionOptions, reason};
+use crate::codec::SubscriptionOptions;
 use crate::message::{Message, Qos};
 use crate::outbox::Outbox;
 use crate::stored::Stored;
@@ -283,6 +283,14 @@ impl Session {
         lost
     }
 
+    /// Whether a message would be sent at once.
+    pub fn has_room_for(&self, qos: Qos, out: &Outbox) -> bool {
+        match qos {
+            Qos::AtMostOnce => !out.is_full(),
+            Qos::AtLeastOnce | Qos::ExactlyOnce => self.waiting.is_empty() && self.has_room(out),
+        }
+    }
+
     fn has_room(&self, out: &Outbox) -> bool {
         let window = self.limits.inflight_max.min(out.dialect.receive_max());
         self.inflight.len() < window && !out.is_full()
@@ -349,84 +357,6 @@ impl Session {
         matching.map(|(_, options)| options.id).collect()
     }
 
-    /// Identifiers are given in turn and `inflight` is in order of giving, so the only one in the way is the oldest,
-    /// or one from before a restart.
-    fn take_packet_id(&mut self) -> u16 {
-        let mut id = self.next_packet_id;
-        while self.recovered_ids.contains(&id) {
-            id = following(id);
-        }
-        for held in self.inflight.iter().filter(|held| !self.recovered_ids.contains(&held.packet_id)) {
-            if held.packet_id != id {
-                break;
-            }
-            id = following(id);
-            while self.recovered_ids.contains(&id) {
-                id = following(id);
-            }
-        }
-        self.next_packet_id = following(id);
-        id
-    }
-
-    /// PUBACK from the client: the stored message it is done with, if it was one.
-    pub fn on_puback(&mut self, packet_id: u16) -> Option<Arc<Stored>> {
-        let index = self.position(packet_id, Qos::AtLeastOnce)?;
-        let done = self.inflight.remove(index)?;
-        self.recovered_ids.remove(&packet_id);
-        self.finish(done.outgoing)
-    }
-
-    /// PUBREC from the client: PUBREL follows, whether the identifier is known or not. A refusal (MQTT 5) ends the
-    /// exchange and is not answered.
-    pub fn on_pubrec(&mut self, packet_id: u16, code: u8) -> Release {
-        let Some(index) = self.position(packet_id, Qos::ExactlyOnce) else {
-            let is_answered = code < reason::UNSPECIFIED;
-            return if is_answered { Release::Unknown } else { Release::Refused(None) };
-        };
-        if code >= reason::UNSPECIFIED {
-            self.recovered_ids.remove(&packet_id);
-            let refused = self.inflight.remove(index).and_then(|held| held.outgoing);
-            return Release::Refused(self.finish(refused));
-        }
-        let outgoing = self.inflight.get_mut(index).and_then(|held| held.outgoing.take());
-        Release::Settling(self.finish(outgoing))
-    }
-
-    /// PUBCOMP from the client: whether it was owed.
-    pub fn on_pubcomp(&mut self, packet_id: u16) -> bool {
-        let released = |held: &Inflight| held.packet_id == packet_id && held.outgoing.is_none();
-        let Some(index) = self.inflight.iter().position(released) else { return false };
-        self.recovered_ids.remove(&packet_id);
-        self.inflight.remove(index).is_some()
-    }
-
-    fn position(&self, packet_id: u16, qos: Qos) -> Option<usize> {
-        self.inflight.iter().position(|held| held.packet_id == packet_id && held.qos == qos)
-    }
-
-    fn finish(&mut self, outgoing: Option<Outgoing>) -> Option<Arc<Stored>> {
-        let stored = outgoing?.body.stored().cloned()?;
-        self.stored -= 1;
-        Some(stored)
-    }
-
-    /// A QoS 2 PUBLISH from the client: whether it is new. `None` when the client has too many open.
-    pub fn on_publish_qos2(&mut self, packet_id: u16) -> Option<bool> {
-        if self.receiving.contains(&packet_id) {
-            return Some(false);
-        }
-        if self.receiving.len() >= self.limits.receiving_max {
-            return None;
-        }
-        Some(self.receiving.insert(packet_id))
-    }
-
-    /// PUBREL from the client: whether the identifier was open.
-    pub fn on_pubrel(&mut self, packet_id: u16) -> bool {
-        self.receiving.remove(&packet_id)
-    }
-
     /// The connection begins again: releases that were under way are repeated; the rest waits for [`Session::pump`].
     pub fn resume(&mut self, out: &mut Outbox) {
         for held in self.inflight.iter().filter(|held| held.outgoing.is_none()) {
@@ -475,12 +405,10 @@ fn put_ack(ack: Ack, out: &mut Outbox) {
     out.put(&octets[..count]);
 }
 
-fn following(id: u16) -> u16 {
-    if id == u16::MAX { 1 } else { id + 1 }
-}
-
 /// What leaves the queues unsent, and what a restart brings back.
 mod restore;
+/// Packet identifiers, and what ends their use.
+mod under_way;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! Once a second: clients that fell silent, refusals that were not logged. Once a minute: offline messages and sessions that are too old.
+//! Once a second: clients that fell silent, tokens that end, refusals that were not logged. Once a minute: offline
+//! messages, sessions and tokens that are too old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) -> Result<(), std
         for instance in broker.instances() {
             for client in instance.clients.all() {
                 end_if_silent(&client, now);
+                broker.watch_tokens(&client, now);
                 broker.end_if_expired(&instance, &client, now);
                 broker.fire_if_due(&instance, &client, now);
                 if ticks.is_multiple_of(TICKS_PER_EXPIRY) {
@@ -36,6 +38,7 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) -> Result<(), std
             }
             if ticks.is_multiple_of(TICKS_PER_EXPIRY) {
                 broker.expire_retained(&instance, now);
+                broker.forget_old_tokens(&instance, now);
             }
         }
     }

@@ -10,21 +10,27 @@ use crate::broker::Broker;
 use crate::instance::Instance;
 use crate::registry;
 use crate::rules::Rules;
-use crate::store::NotDurable;
+use crate::store::{Epoch, NotDurable};
 use crate::sync::locked;
 
 /// Instances, groups, parent topics, credentials.
 mod admin;
 /// Clients: who is connected, and closing connections.
 mod clients;
+/// Credentials of single devices.
+mod device_credentials;
 /// What a request brings.
 mod extract;
 /// Sending a message.
 mod messages;
 /// What the description of the API says of all operations.
 mod openapi;
+/// How many rows an answer has.
+mod page;
 /// Every path.
 pub mod routes;
+/// Tokens.
+mod tokens;
 
 /// What handlers share.
 #[derive(Debug)]
@@ -76,6 +82,22 @@ impl App {
             let epoch = self.broker.store.submit_rows(vec![registry::put_rules(&instance.id, &rules)], None);
             instance.set_rules(rules);
             (outcome, epoch)
+        };
+        self.broker.store.durable(epoch).await.map_err(|error| not_stored(&error))?;
+        Ok(outcome)
+    }
+
+    /// Changes tokens or device credentials while the rules they rest on stay; they are on disk when it returns.
+    async fn change_credentials<T>(
+        &self,
+        change: impl FnOnce() -> Result<(T, Epoch), Problem>,
+    ) -> Result<T, Problem> {
+        if self.broker.store.is_refusing() {
+            return Err(not_stored(&NotDurable::DiskFull));
+        }
+        let (outcome, epoch) = {
+            let _one_at_a_time = locked(&self.changing);
+            change()?
         };
         self.broker.store.durable(epoch).await.map_err(|error| not_stored(&error))?;
         Ok(outcome)

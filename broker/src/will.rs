@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::info;
 use wire::Timestamp;
 
+use crate::access::Who;
 use crate::broker::Broker;
 use crate::client::Client;
 use crate::instance::Instance;
@@ -15,17 +16,18 @@ use crate::recovery::Will;
 use crate::refusals::{Refused, shortened};
 use crate::route::{DISK_FULL, Deliveries, Sender};
 use crate::rows::{self, KeptWill};
-use crate::rules::{Permissions, Profile, check_standard_topic};
+use crate::rules::{Profile, check_standard_topic};
 use crate::sync::locked;
 
 impl Broker {
     /// Publishes a will, unless the right to it is gone.
     pub fn fire_will(&self, instance: &Instance, client: &Client, kept: &KeptWill) {
-        let KeptWill { will, access_key, clean, .. } = kept;
-        let permissions = self.permissions_of(instance, &client.id, access_key);
+        let KeptWill { will, signer, clean, .. } = kept;
+        let who = Who { client_id: &client.id, signer };
+        let permissions = self.authenticator.permissions_of(self, instance, who);
         let checked = match self.config.profile {
             Profile::Strict => instance.rules().check_publish(&will.topic, &permissions),
-            Profile::Standard => check_standard_topic(&will.topic),
+            Profile::Standard => check_standard_topic(&will.topic, &permissions),
         };
         match checked {
             Ok(destination) => {
@@ -73,18 +75,6 @@ impl Broker {
         drop(state);
         self.fire_will(instance, client, &kept);
         self.store.submit_rows(vec![rows::delete_will(client.key)], None);
-    }
-
-    fn permissions_of(&self, instance: &Instance, client_id: &str, access_key: &str) -> Permissions {
-        if self.config.profile == Profile::Standard {
-            return Permissions::unlimited();
-        }
-        let rules = instance.rules();
-        let credential = rules.credentials.get(access_key);
-        match (credential, client_id.parse::<wire::ClientId>()) {
-            (Some(credential), Ok(client_id)) => Permissions::of(&credential.allow, &client_id.device()),
-            (_, _) => Permissions::default(),
-        }
     }
 }
 

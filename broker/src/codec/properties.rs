@@ -109,7 +109,7 @@ pub fn read(octets: &[u8], place: Place) -> Result<Vec<Property<'_>>, CodecError
         }
         let (value, after) = take_value(number, after)?;
         let repeated = found.iter().any(|earlier| earlier.id == number);
-        if (repeated && number != id::USER) || !is_allowed(number, value) {
+        if (repeated && number != id::USER) || !is_allowed(number, value, place) {
             return Err(CodecError::PropertyValue(number));
         }
         let octets = &rest[..rest.len() - after.len()];
@@ -142,7 +142,7 @@ fn belongs(number: u8, place: Place) -> bool {
                     | id::PACKET_BYTES_MAX
             ),
             Place::Will => message || number == id::WILL_DELAY,
-            Place::Publish => message || number == id::TOPIC_ALIAS,
+            Place::Publish => message || matches!(number, id::TOPIC_ALIAS | id::SUBSCRIPTION_ID),
             Place::Subscribe => number == id::SUBSCRIPTION_ID,
             Place::Unsubscribe => false,
             Place::Ack => number == id::REASON_STRING,
@@ -151,11 +151,12 @@ fn belongs(number: u8, place: Place) -> bool {
 }
 
 /// Values that are a protocol error: 0 where the standard forbids it, more than 1 where only 0 and 1 mean something,
-/// a response topic with wildcards.
-fn is_allowed(number: u8, value: Value<'_>) -> bool {
+/// a response topic with wildcards, a subscription identifier on its way to the broker [MQTT-3.3.4-6].
+fn is_allowed(number: u8, value: Value<'_>, place: Place) -> bool {
     match number {
         id::PAYLOAD_FORMAT | id::REQUEST_PROBLEM_INFO | id::REQUEST_RESPONSE_INFO => value.number() <= 1,
-        id::RECEIVE_MAX | id::PACKET_BYTES_MAX | id::SUBSCRIPTION_ID => value.number() != 0,
+        id::RECEIVE_MAX | id::PACKET_BYTES_MAX => value.number() != 0,
+        id::SUBSCRIPTION_ID => value.number() != 0 && place == Place::Subscribe,
         id::RESPONSE_TOPIC => !value.text().contains(['+', '#']) && !value.text().is_empty(),
         _ => true,
     }
@@ -302,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_the_standard_forbids_is_named() {
-        insta::assert_snapshot!(outcome(&[11, 1], Place::Publish), @"[MQTT-2.2.2-2] property 11 does not belong in this packet");
+        insta::assert_snapshot!(outcome(&[11, 1], Place::Publish), @"property 11 is repeated or has a value the standard forbids");
         insta::assert_snapshot!(outcome(&[99, 1], Place::Connect), @"[MQTT-2.2.2-2] property 99 does not belong in this packet");
         insta::assert_snapshot!(outcome(&[33, 0, 0], Place::Connect), @"property 33 is repeated or has a value the standard forbids");
         insta::assert_snapshot!(outcome(&[23, 2], Place::Connect), @"property 23 is repeated or has a value the standard forbids");

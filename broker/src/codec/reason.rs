@@ -24,6 +24,8 @@ pub const CLIENT_ID_INVALID: u8 = 0x85;
 pub const BAD_CREDENTIALS: u8 = 0x86;
 /// The credential does not allow it.
 pub const NOT_AUTHORIZED: u8 = 0x87;
+/// Whoever judges credentials cannot be asked.
+pub const SERVER_UNAVAILABLE: u8 = 0x88;
 /// The broker stops.
 pub const SERVER_SHUTTING_DOWN: u8 = 0x8B;
 /// No mode of this broker uses AUTH.
@@ -48,3 +50,18 @@ pub const PACKET_TOO_LARGE: u8 = 0x95;
 pub const QUOTA_EXCEEDED: u8 = 0x97;
 /// An administrator.
 pub const ADMINISTRATIVE_ACTION: u8 = 0x98;
+/// The time the credential is good for is over.
+pub const MAXIMUM_CONNECT_TIME: u8 = 0xA0;
+
+/// Whether a client may send this code in a packet of type `kind` (tables 3-4 to 3-7 and 3-10).
+pub fn client_may_send(kind: u8, code: u8) -> bool {
+    match kind {
+        4 | 5 => {
+            code == NO_MATCHING_SUBSCRIBERS
+                || matches!(code, SUCCESS | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
+        }
+        6 | 7 => matches!(code, SUCCESS | PACKET_ID_NOT_FOUND),
+        14 => matches!(code, SUCCESS | DISCONNECT_WITH_WILL | 0x80..=0x83 | 0x90 | 0x93..=0x99),
+        _ => false,
+    }
+}

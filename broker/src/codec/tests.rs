@@ -71,7 +71,7 @@ fn packets_of_version_5_octet_by_octet() {
 fn what_breaks_a_clause_of_version_5_names_it() {
     insta::assert_snapshot!(hex5("82 0B 00 01 02 0B 00 00 03 61 2F 62 01"), @"property 11 is repeated or has a value the standard forbids");
     insta::assert_snapshot!(hex5("82 09 00 01 00 00 03 61 2F 62 41"), @"[MQTT-3-8.3-4] reserved bits in requested QoS");
-    insta::assert_snapshot!(hex5("82 09 00 01 00 00 03 61 2F 62 31"), @"packet of type 8 has a malformed body");
+    insta::assert_snapshot!(hex5("82 09 00 01 00 00 03 61 2F 62 31"), @"QoS 3 or retain handling 3 in the options of a subscription");
     insta::assert_snapshot!(hex5("30 05 00 01 61 09 01"), @"properties end before their length says");
     insta::assert_snapshot!(hex5("40 04 00 07 00 05"), @"properties end before their length says");
     insta::assert_snapshot!(hex5("10 10 00 04 4D 51 54 54 05 02 00 3C 03 21 00 00 00 00"), @"property 33 is repeated or has a value the standard forbids");

@@ -1,50 +1,14 @@
-//! ● CONNECT, SUBSCRIBE and UNSUBSCRIBE of MQTT 3.1.1.
+//! ● SUBSCRIBE and UNSUBSCRIBE of MQTT 3.1.1.
 
 use bytes::BytesMut;
 use rumqttd::protocol::{self, Protocol, v4::V4};
 
-use super::{
-    CodecError, Connect, NEVER_EXPIRES, Packet, Subscribe, SubscriptionOptions, Version, Will, text_is_sound,
-};
+use super::{CodecError, Packet, Subscribe, SubscriptionOptions, text_is_sound};
 use crate::message::Qos;
-
-/// Reads CONNECT; `flags` are its connect flags.
-pub fn read_connect(octets: &[u8], flags: u8) -> Result<Connect, CodecError> {
-    let protocol::Packet::Connect(connect, _, will, _, login) = delegate(1, octets)? else {
-        return Err(CodecError::Body(1));
-    };
-    let (username, password) = login.map(|login| (login.username, login.password)).unzip();
-    let will = will.as_ref().map(read_will).transpose()?;
-    let texts = [Some(&connect.client_id), username.as_ref(), password.as_ref()];
-    if !texts.into_iter().flatten().all(|text| text_is_sound(text)) {
-        return Err(CodecError::Text);
-    }
-    Ok(Connect {
-        version: Version::V4,
-        client_id: connect.client_id,
-        clean_start: connect.clean_session,
-        session_expiry_secs: if connect.clean_session { 0 } else { NEVER_EXPIRES },
-        keep_alive: connect.keep_alive,
-        username: username.filter(|_| flags & 0x80 != 0),
-        password: password.filter(|_| flags & 0x40 != 0),
-        will,
-        ..Connect::default()
-    })
-}
-
-/// A will without properties.
-pub fn read_will(will: &protocol::LastWill) -> Result<Will, CodecError> {
-    let topic = String::from_utf8(will.topic.to_vec()).map_err(|_| CodecError::Text)?;
-    if !text_is_sound(&topic) {
-        return Err(CodecError::Text);
-    }
-    let qos = Qos::from_number(will.qos as u8).ok_or(CodecError::Qos)?;
-    Ok(Will { topic, payload: will.message.to_vec(), qos, retain: will.retain, ..Will::default() })
-}
 
 /// Reads SUBSCRIBE.
 pub fn read_subscribe(octets: &[u8], body: &[u8]) -> Result<Subscribe, CodecError> {
-    check_subscribe_options(body.get(2..).ok_or(CodecError::Body(8))?, 0..=2)?;
+    check_subscribe_options(body.get(2..).ok_or(CodecError::Body(8))?, check_options)?;
     let protocol::Packet::Subscribe(subscribe, _) = delegate(8, octets)? else {
         return Err(CodecError::Body(8));
     };
@@ -63,19 +27,21 @@ pub fn read_subscribe(octets: &[u8], body: &[u8]) -> Result<Subscribe, CodecErro
     }
 }
 
-/// The codec masks the options; the bits above `allowed` must be 0 and its two lowest not 3.
+/// Bits 2 to 7 are reserved, and there is no QoS 3.
+fn check_options(options: u8) -> Result<(), CodecError> {
+    if options <= 2 { Ok(()) } else { Err(CodecError::SubscribeOptions) }
+}
+
+/// The library masks the options of each filter; `check` looks at them as they came.
 pub fn check_subscribe_options(
     filters: &[u8],
-    allowed: std::ops::RangeInclusive<u8>,
+    check: fn(u8) -> Result<(), CodecError>,
 ) -> Result<(), CodecError> {
     let mut rest = filters;
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_be_bytes(*length));
-        match after.get(length) {
-            Some(options) if allowed.contains(options) && options & 0b11 != 3 => rest = &after[length + 1..],
-            Some(_) => return Err(CodecError::SubscribeOptions),
-            None => return Err(CodecError::Body(8)),
-        }
+        check(*after.get(length).ok_or(CodecError::Body(8))?)?;
+        rest = &after[length + 1..];
     }
     if rest.is_empty() { Ok(()) } else { Err(CodecError::Body(8)) }
 }

@@ -1,7 +1,7 @@
 //! CONNECT to CONNACK.
 //!
 //! ```text
-//! CONNECT ─▶ admit ─▶ limits ─▶ claim the client ID ─▶ session on disk ─▶ CONNACK 0, then what waits
+//! CONNECT ─▶ lock-out, admit ─▶ limits ─▶ claim the client ID ─▶ session on disk ─▶ CONNACK 0, then what waits
 //!              └ 2 4 5   └ 3        └ 2 (deny: after probing the holder)
 //! ```
 
@@ -9,17 +9,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tracing::{debug, info};
 
 use super::{Peer, TOPIC_ALIAS_MAX};
-use crate::admission::{self, Admitted, Refusal, code};
-use crate::broker::{Broker, STANDARD_INSTANCE};
+use crate::access::Asked;
+use crate::admission::{Admitted, Refusal, code};
+use crate::broker::Broker;
 use crate::client::{Client, CloseReason, Link};
 use crate::codec::answer::{self, ConnackProperties};
-use crate::codec::{Connect, NEVER_EXPIRES, Version, reason};
+use crate::codec::{Connect, Version, reason};
 use crate::config::DuplicateClient;
 use crate::dialect::Dialect;
 use crate::instance::Instance;
@@ -30,12 +32,15 @@ use crate::rules::Profile;
 use crate::store::tables::{RowChange, Table};
 use crate::store::{Epoch, NotDurable, StoreFailed};
 use crate::sync::locked;
+use crate::system::StatusKind;
 
 /// Largest CONNECT, in octets.
 pub const CONNECT_BYTES_MAX: usize = 16 * 1024;
 /// How long CONNECT may take to arrive, in seconds.
 pub const CONNECT_SECS_MAX: u64 = 10;
 
+/// How long a credential may take to be judged, in seconds.
+const AUTHENTICATE_SECS_MAX: u64 = 10;
 /// Of an authentication method, in logs and answers.
 const AUTH_METHOD_CHARS_SHOWN: usize = 40;
 
@@ -79,13 +84,17 @@ pub async fn handshake(
     origin: Origin,
 ) -> Result<Peer, HandshakeError> {
     let refused = |refusal| connection_refused(broker, connect, &origin, refusal);
-    let (instance, admitted) = admit(broker, connect, &origin).map_err(refused)?;
+    let withdrawals = broker.withdrawals();
+    let (instance, admitted) = admit(broker, connect, &origin).await.map_err(refused)?;
     let needs_store = needs_store(broker, &instance, connect, &admitted);
     if needs_store && broker.store.is_refusing() {
         return Err(refused(Refusal::DiskFull));
     }
     let newcomer = Newcomer { connect, admitted: &admitted, origin: &origin };
     let claim = claim(broker, &instance, newcomer).await.map_err(refused)?;
+    // From here on a withdrawal finds the connection. One before may be of what this client was judged by: it may
+    // sign in again and is judged anew.
+    let is_stale = broker.withdrawals() != withdrawals;
     let kept_will = kept_will(connect, &admitted);
     let (session_present, epoch) = prepare(broker, &instance, connect, kept_will.as_ref(), &claim);
     let welcome = welcome(broker, connect, &admitted);
@@ -97,13 +106,14 @@ pub async fn handshake(
         version: connect.version,
         clean: !connect.is_persistent(),
         permissions: Arc::new(admitted.permissions),
+        address: origin.peer,
         wake: claim.wake,
         will: None,
-        retained_due: Vec::new(),
+        retained_due: BTreeMap::new(),
         approved: None,
         aliases: BTreeMap::new(),
     };
-    peer.will = kept_will;
+    peer.will = kept_will.map(Box::new);
     match broker.store.durable(epoch).await {
         Ok(()) => {}
         // The first row of a clean client promises nothing: it is written when there is room.
@@ -116,6 +126,10 @@ pub async fn handshake(
         Err(NotDurable::Failed(failed)) => return Err(HandshakeError::Store(failed)),
     }
     peer.open(session_present, &origin, &welcome);
+    if is_stale {
+        peer.with_link(|_, link| link.close(CloseReason::ClosedByAdmin));
+    }
+    peer.tell_status(StatusKind::Connect);
     Ok(peer)
 }
 
@@ -130,8 +144,8 @@ fn needs_store(broker: &Broker, instance: &Instance, connect: &Connect, admitted
 
 fn kept_will(connect: &Connect, admitted: &Admitted) -> Option<KeptWill> {
     let will = connect.will.clone()?;
-    let access_key = admitted.access_key.clone();
-    Some(KeptWill { will, access_key, clean: !connect.is_persistent(), due: None })
+    let signer = admitted.signer.clone();
+    Some(KeptWill { will, signer, clean: !connect.is_persistent(), due: None })
 }
 
 /// What CONNACK of MQTT 5 says: where the broker differs from what the client asked or may assume.
@@ -154,8 +168,7 @@ fn welcome(broker: &Broker, connect: &Connect, admitted: &Admitted) -> ConnackPr
 
 /// No session outlives its connection for longer than the broker keeps one that nobody uses.
 fn granted_expiry_secs(broker: &Broker, connect: &Connect) -> u32 {
-    let longest = u32::try_from(broker.config.session_age().as_secs()).unwrap_or(NEVER_EXPIRES);
-    connect.session_expiry_secs.min(longest)
+    connect.session_expiry_secs.min(broker.session_secs_max())
 }
 
 fn code_of(refusal: &Refusal, version: Version) -> u8 {
@@ -180,23 +193,16 @@ fn connection_refused(
     HandshakeError::Refused(refusal)
 }
 
-fn admit(broker: &Broker, connect: &Connect, origin: &Origin) -> Result<(Arc<Instance>, Admitted), Refusal> {
-    let (instance, admitted) = match broker.config.profile {
-        Profile::Standard => {
-            let instance = broker.find_instance(STANDARD_INSTANCE);
-            let assigned = format!("auto-{}", service_kit::random::new_id());
-            (instance, admission::admit_standard(connect, &assigned)?)
-        }
-        Profile::Strict => {
-            let instance = broker.find_instance(admission::instance_of(connect)?.as_str());
-            let rules = instance.as_ref().map(|instance| instance.rules());
-            let admitted = check_with_lockout(broker, connect, origin, rules.as_deref())?;
-            (instance, admitted)
-        }
-    };
+async fn admit(
+    broker: &Broker,
+    connect: &Connect,
+    origin: &Origin,
+) -> Result<(Arc<Instance>, Admitted), Refusal> {
+    let admitted = authenticate(broker, connect, origin).await?;
     if let Some(method) = &connect.auth_method {
         return Err(Refusal::AuthMethod(method.chars().take(AUTH_METHOD_CHARS_SHOWN).collect()));
     }
+    let instance = broker.find_instance(&admitted.instance);
     let instance = instance.ok_or_else(|| Refusal::Credential("no such instance".to_owned()))?;
     let max = broker.config.limits.connections_max;
     if instance.connections.load(Ordering::Relaxed) >= max {
@@ -205,17 +211,19 @@ fn admit(broker: &Broker, connect: &Connect, origin: &Origin) -> Result<(Arc<Ins
     Ok((instance, admitted))
 }
 
-fn check_with_lockout(
-    broker: &Broker,
-    connect: &Connect,
-    origin: &Origin,
-    rules: Option<&crate::rules::Rules>,
-) -> Result<Admitted, Refusal> {
+async fn authenticate(broker: &Broker, connect: &Connect, origin: &Origin) -> Result<Admitted, Refusal> {
     let (address, now) = (origin.peer.ip(), broker.clock.now());
     if locked(&broker.lockout).is_locked(address, &connect.client_id, now) {
         return Err(Refusal::LockedOut);
     }
-    let outcome = admission::admit(connect, rules);
+    let asked = Asked { connect, peer: origin.peer, now };
+    let outcome = tokio::select! {
+        biased;
+        outcome = broker.authenticator.authenticate(broker, asked) => outcome,
+        () = broker.clock.sleep(Duration::from_secs(AUTHENTICATE_SECS_MAX)) => {
+            Err(Refusal::Unavailable(format!("no answer within {AUTHENTICATE_SECS_MAX} seconds")))
+        }
+    };
     match &outcome {
         Err(refusal) if refusal.counts_for_lockout() => {
             locked(&broker.lockout).failed(address, &connect.client_id, now);
@@ -237,6 +245,7 @@ async fn claim(broker: &Broker, instance: &Arc<Instance>, newcomer: Newcomer<'_>
         tokio::pin!(freed);
         freed.as_mut().enable();
         broker.end_if_expired(instance, &client, broker.clock.now());
+        broker.drop_old(&client, broker.clock.now());
         if let Some(claim) = try_claim(broker, instance, &client, newcomer) {
             return Ok(claim);
         }
@@ -276,7 +285,8 @@ fn try_claim(
         permissions: Arc::new(admitted.permissions.clone()),
         peer: origin.peer,
         since: broker.clock.now(),
-        access_key: admitted.access_key.clone(),
+        checks_live: false,
+        signer: admitted.signer.clone(),
         keep_alive_ms: i64::from(keep_alive_secs(broker, connect)) * 1000,
     });
     instance.connections.fetch_add(1, Ordering::Relaxed);
@@ -362,6 +372,7 @@ impl Peer {
     /// CONNACK, then what was under way, then what waits.
     fn open(&self, session_present: bool, origin: &Origin, welcome: &ConnackProperties) {
         self.client.heard(self.broker.clock.now());
+        locked(&self.client.state).judge_subscriptions();
         self.with_link(|session, link| {
             link.open = true;
             self.client.set_open(true);

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::{Acks, Peer};
-use crate::client::{CloseReason, Due, DueOctets};
+use crate::client::{CloseReason, Due, DueOctets, Link};
 use crate::codec::{RetainHandling, Subscribe, SubscriptionOptions, Version, answer, reason};
 use crate::message::{Message, Qos};
 use crate::quota::Victim;
 use crate::refusals::{Refused, shortened};
+use crate::retained::Page;
 use crate::route::DISK_FULL;
 use crate::rows;
-use crate::rules::{Profile, SubscribeRefusal, Subscribed, split_share};
-use crate::session::{Body, Outgoing, SubscriptionIds, Way};
+use crate::rules::{Profile, SubscribeRefusal, Subscribed, is_too_deep, split_share};
+use crate::session::{Body, Outgoing, Session, SubscriptionIds, Way};
 use crate::store::Epoch;
 use crate::store::record::Target;
 use crate::store::tables::RowChange;
@@ -31,13 +32,27 @@ struct Refusal {
     code: u8,
 }
 
-/// Retained messages to be sent once SUBACK is out.
+/// Retained messages to be sent once SUBACK is out, as the client has room for them.
 #[derive(Debug)]
 pub(super) struct RetainedDue {
     epoch: Epoch,
-    filter: String,
     options: SubscriptionOptions,
+    /// Those taken later come live.
+    up_to: u64,
+    /// The topic of the last one that was sent.
+    sent: Option<String>,
 }
+
+/// Where retained messages go.
+struct Room<'a> {
+    session: &'a mut Session,
+    link: &'a mut Link,
+    /// What must go for them.
+    victims: &'a mut Vec<Victim>,
+}
+
+/// Retained messages looked up at once.
+const RETAINED_PAGE: usize = 64;
 
 impl Peer {
     pub(super) fn on_subscribe(&mut self, subscribe: Subscribe, acks: &mut Acks) -> Result<(), CloseReason> {
@@ -48,6 +63,7 @@ impl Peer {
             // [MQTT-3.8.3-4]
             return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));
         }
+        self.refuse_too_deep(&subscribe)?;
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut rows = Vec::new();
         let mut granted = Vec::new();
@@ -64,12 +80,28 @@ impl Peer {
                 Err(refusal) => codes.push(self.filter_refused(&filter, &refusal)),
             }
         }
+        let up_to = read_locked(&self.instance.retained).last_number();
         let epoch = self.submit(rows);
         let octets = answer::suback(subscribe.packet_id, &codes, self.version);
         acks.push(Due { epoch, octets: DueOctets::Octets(octets) });
-        let due = granted.into_iter().map(|(filter, options)| RetainedDue { epoch, filter, options });
+        let due = granted
+            .into_iter()
+            .map(|(filter, options)| (filter, RetainedDue { epoch, options, up_to, sent: None }));
         self.retained_due.extend(due);
         Ok(())
+    }
+
+    /// Standard profile: nobody subscribes so deep but to do harm, so the connection ends.
+    fn refuse_too_deep(&self, subscribe: &Subscribe) -> Result<(), CloseReason> {
+        let deep = subscribe.filters.iter().find(|(filter, _)| is_too_deep(filter));
+        match deep.filter(|_| self.broker.config.profile == Profile::Standard) {
+            Some((filter, _)) => {
+                let refusal = Refusal { reason: "too_deep", code: reason::TOPIC_FILTER_INVALID };
+                self.filter_refused(filter, &refusal);
+                Err(CloseReason::ProtocolError(refusal.code))
+            }
+            None => Ok(()),
+        }
     }
 
     fn filter_refused(&self, filter: &str, refusal: &Refusal) -> u8 {
@@ -85,14 +117,17 @@ impl Peer {
         }
     }
 
-    /// Retained messages follow SUBACK, which may wait for the disk.
+    /// Retained messages follow SUBACK, which may wait for the disk; then they wait for room, not in memory.
     pub(super) fn send_due_retained(&mut self) {
-        while let Some(due) = self.retained_due.first() {
-            if !self.broker.store.is_durable(due.epoch) {
+        while let Some(entry) = self.retained_due.first_entry() {
+            if !self.broker.store.is_durable(entry.get().epoch) {
                 return;
             }
-            let due = self.retained_due.remove(0);
-            self.send_retained(&due.filter, due.options);
+            let (filter, mut due) = entry.remove_entry();
+            if !self.send_retained(&filter, &mut due) {
+                self.retained_due.insert(filter, due);
+                return;
+            }
         }
     }
 
@@ -137,25 +172,51 @@ impl Peer {
         if rows.is_empty() { Epoch::PAST } else { self.broker.store.submit_rows(rows, Some(&self.wake)) }
     }
 
-    fn send_retained(&self, filter: &str, options: SubscriptionOptions) {
-        let messages = read_locked(&self.instance.retained).matching(filter);
-        let now = self.broker.clock.now();
-        let mut victims = Vec::new();
-        self.with_link(|session, link| {
-            for message in messages.into_iter().filter(|message| !message.is_expired(now)) {
-                let qos = options.qos.min(message.qos);
-                let body = self.retained_body(message, qos, &mut victims);
-                let ids = if options.id == 0 { Box::default() } else { [options.id].into() };
-                let outgoing = Outgoing { body, qos, retain: true, ids: SubscriptionIds::Known(ids) };
-                let mut load = |stored: &Arc<crate::stored::Stored>| self.broker.store.load(stored);
-                let mut way = Way { out: &mut link.out, load: &mut load, now };
-                if let (_, Some(lost)) = session.deliver(outgoing, &mut way) {
-                    self.broker.let_go(&self.client, lost);
-                }
+    /// Sends what there is room for; whether it was all.
+    fn send_retained(&self, filter: &str, due: &mut RetainedDue) -> bool {
+        loop {
+            let retained = read_locked(&self.instance.retained);
+            let after = due.sent.as_deref();
+            let page = retained.matching(Page { filter, after, up_to: due.up_to, count: RETAINED_PAGE });
+            drop(retained);
+            let is_last = page.len() < RETAINED_PAGE;
+            let mut victims = Vec::new();
+            let all_sent = self.with_link(|session, link| {
+                let mut room = Room { session, link, victims: &mut victims };
+                let all_sent = page.into_iter().all(|message| self.send_one(message, due, &mut room));
+                self.broker.note_sent(&self.client, room.session);
+                room.link.flush();
+                all_sent
+            });
+            self.broker.evict(victims);
+            match all_sent {
+                Some(true) if !is_last => {}
+                Some(all_sent) => return all_sent,
+                None => return true,
             }
-            link.flush();
-        });
-        self.broker.evict(victims);
+        }
+    }
+
+    /// Whether there was room for it.
+    fn send_one(&self, message: Arc<Message>, due: &mut RetainedDue, room: &mut Room<'_>) -> bool {
+        let now = self.broker.clock.now();
+        let qos = due.options.qos.min(message.qos);
+        if !room.session.has_room_for(qos, &room.link.out) {
+            return false;
+        }
+        due.sent = Some(message.topic().to_owned());
+        if message.is_expired(now) {
+            return true;
+        }
+        let ids = if due.options.id == 0 { Box::default() } else { [due.options.id].into() };
+        let body = self.retained_body(message, qos, room.victims);
+        let outgoing = Outgoing { body, qos, retain: true, ids: SubscriptionIds::Known(ids) };
+        let mut load = |stored: &Arc<crate::stored::Stored>| self.broker.store.load(stored);
+        let mut way = Way { out: &mut room.link.out, load: &mut load, now };
+        if let (_, Some(lost)) = room.session.deliver(outgoing, &mut way) {
+            self.broker.let_go(&self.client, lost);
+        }
+        true
     }
 
     /// A persistent session must get it even if the connection ends first.
@@ -180,6 +241,9 @@ impl Peer {
             return Err(CloseReason::DiskFull);
         }
         self.broker.unsubscribe_all(&self.instance, &self.client, filters);
+        for filter in filters {
+            self.retained_due.remove(filter);
+        }
         let mut state = locked(&self.client.state);
         let mut code = |filter| match state.session.subscriptions.remove(filter) {
             Some(_) => reason::SUCCESS,

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -23,6 +25,8 @@ use crate::refusals::Refused;
 
 /// Octets read at once, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 64 * 1024;
+/// How long the peer may still send when it was told to go.
+const LINGER: Duration = Duration::from_secs(2);
 /// Reads before other connections get their turn.
 const READS_IN_A_ROW: usize = 4;
 
@@ -39,6 +43,9 @@ pub async fn serve(caller: Box<Caller>, socket: TcpStream) {
     let reason = run(&mut peer, &socket, rest, &stop).await;
     peer.say_goodbye(reason);
     peer.end(reason);
+    if reason.code().is_some() {
+        Box::pin(linger(&socket, &stop)).await;
+    }
 }
 
 async fn let_in(caller: Box<Caller>, socket: &Arc<TcpStream>) -> Option<(Peer, BytesMut)> {
@@ -53,9 +60,35 @@ async fn let_in(caller: Box<Caller>, socket: &Arc<TcpStream>) -> Option<(Peer, B
         }
     };
     // Who is refused has no place any more, however slowly the answer goes.
+    let stop = caller.stop.clone();
     drop(caller);
     write_all(socket, &answer).await;
+    linger(socket, &stop).await;
     None
+}
+
+/// Closing a socket with unread octets takes back what the peer has not read yet, such as the reason why it is closed.
+/// So what still comes is read and thrown away for a while.
+async fn linger(socket: &TcpStream, stop: &CancellationToken) {
+    if SockRef::from(socket).shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let drained = async {
+        while socket.readable().await.is_ok() {
+            let outcome = READ_BUFFER.with_borrow_mut(|buffer| socket.try_read(buffer));
+            let is_open = match outcome {
+                Ok(read) => read > 0,
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            };
+            if !is_open {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = timeout(LINGER, drained) => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 /// What precedes CONNACK 0 and goes wrong.

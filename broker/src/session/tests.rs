@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wire::Timestamp;
 
 use super::*;
-use crate::codec::{ClientLimits, Packet, Version, frame, read};
+use crate::codec::{ClientLimits, Packet, Version, frame, read, reason};
 use crate::dialect::Dialect;
 use crate::stored::GivenUp;
 

@@ -1,4 +1,4 @@
-//! Tables beside the log: clients, sessions, subscriptions, wills, retained messages, the registry.
+//! Tables beside the log: clients, sessions, subscriptions, wills, retained messages, the registry, tokens, devices.
 //!
 //! Keys and values are octets; the modules that own the rows encode them. One redb file, `tables.redb`.
 
@@ -22,11 +22,22 @@ pub enum Table {
     Retained,
     /// Instance → JSON rules.
     Registry,
+    /// Instance, 0, token ID → JSON token.
+    Tokens,
+    /// Instance, 0, client ID → JSON device credential.
+    Devices,
 }
 
 impl Table {
-    const ALL: [Table; 5] =
-        [Table::Clients, Table::Subscriptions, Table::Wills, Table::Retained, Table::Registry];
+    const ALL: [Table; 7] = [
+        Table::Clients,
+        Table::Subscriptions,
+        Table::Wills,
+        Table::Retained,
+        Table::Registry,
+        Table::Tokens,
+        Table::Devices,
+    ];
 
     fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
         TableDefinition::new(match self {
@@ -35,6 +46,8 @@ impl Table {
             Table::Wills => "wills",
             Table::Retained => "retained",
             Table::Registry => "registry",
+            Table::Tokens => "tokens",
+            Table::Devices => "devices",
         })
     }
 }

@@ -15,10 +15,9 @@ use wire::{GroupId, InstanceId};
 
 use super::App;
 use super::extract::{Body, Nothing};
-use crate::client::CloseReason;
 use crate::credential::{self, CredentialMistake, check_access_key};
 use crate::rules::{Credential, Grant, ParentTopic, Rules};
-use crate::sync::{locked, read_locked};
+use crate::sync::read_locked;
 
 /// An instance.
 #[derive(Serialize, ToSchema)]
@@ -203,7 +202,7 @@ pub async fn list_credentials(
     Ok(Json(views.collect()))
 }
 
-/// Creates or changes a credential. Connections made with it are closed, so that they sign in under the new rules.
+/// Creates or changes a credential. Connections made with it, its tokens and its device credentials are closed, so that they sign in under the new rules.
 #[utoipa::path(put, path = "/api/v1/instances/{instance}/credentials/{access_key}", request_body = CredentialChange,
     responses((status = 200, body = CredentialMade), (status = 404, description = "no such instance"),
         (status = 400, description = "not JSON, not an access key, or an empty secret"),
@@ -233,11 +232,11 @@ pub async fn put_credential(
             Ok(made)
         })
         .await?;
-    close_signed_by(&instance, &access_key);
+    close_signed_by(&app, &instance, &access_key);
     Ok(Json(CredentialMade { access_key, secret: made }))
 }
 
-/// Revokes a credential and closes connections made with it.
+/// Revokes a credential with its tokens and device credentials, and closes connections made with any of them.
 #[utoipa::path(delete, path = "/api/v1/instances/{instance}/credentials/{access_key}",
     responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance or access key")))]
 pub async fn delete_credential(
@@ -248,23 +247,22 @@ pub async fn delete_credential(
     let instance = app.instance(&id)?;
     let missing =
         || Problem::not_found("credential-not-found", format!("there is no access key `{access_key}`"));
-    app.change_rules(&instance, |rules| rules.credentials.remove(&access_key).map(drop).ok_or_else(missing))
-        .await?;
-    close_signed_by(&instance, &access_key);
+    app.change_rules(&instance, |rules| {
+        rules.credentials.remove(&access_key).ok_or_else(missing)?;
+        app.broker.forget_signed_by(&instance, &access_key);
+        Ok(())
+    })
+    .await?;
+    close_signed_by(&app, &instance, &access_key);
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn close_signed_by(instance: &crate::instance::Instance, access_key: &str) {
-    for client in instance.clients.all() {
-        let mut state = locked(&client.state);
-        if let Some(link) = state.link.as_mut().filter(|link| link.access_key == access_key) {
-            link.close(CloseReason::ClosedByAdmin);
-        }
-    }
+fn close_signed_by(app: &App, instance: &crate::instance::Instance, access_key: &str) {
+    app.broker.close_where(instance, |signer| signer.access_key() == Some(access_key));
 }
 
 /// All of them in one answer.
-fn refuse_mistakes(mistakes: &[CredentialMistake]) -> Result<(), Problem> {
+pub(super) fn refuse_mistakes(mistakes: &[CredentialMistake]) -> Result<(), Problem> {
     let Some(first) = mistakes.first() else { return Ok(()) };
     let all = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     Err(Problem::unprocessable(first.kind(), all))

@@ -15,8 +15,9 @@ use utoipa::ToSchema;
 use super::extract::Body;
 use super::{App, not_stored};
 use crate::message::{Message, Qos};
+use crate::permissions::Permissions;
 use crate::route::{DISK_FULL, Deliveries, Sender};
-use crate::rules::{Permissions, Profile, check_standard_topic};
+use crate::rules::{Profile, check_standard_topic};
 use crate::store::NotDurable;
 use crate::trie::NOBODY;
 
@@ -68,7 +69,7 @@ pub async fn send(
     let qos = qos.ok_or_else(|| Problem::unprocessable("qos-invalid", "qos is 0, 1 or 2"))?;
     let checked = match broker.config.profile {
         Profile::Strict => instance.rules().check_publish(&request.topic, &Permissions::unlimited()),
-        Profile::Standard => check_standard_topic(&request.topic),
+        Profile::Standard => check_standard_topic(&request.topic, &Permissions::unlimited()),
     };
     let destination = checked.map_err(|refusal| {
         broker.metrics.publish_refused(refusal.reason());

@@ -10,12 +10,12 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, admin, clients, messages, openapi};
+use super::{App, admin, clients, device_credentials, messages, openapi, tokens};
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Broker API",
-    description = "Administers instances, groups, parent topics and credentials, shows clients, and sends messages. \
+    description = "Administers instances, groups, parent topics, credentials, tokens and device credentials, shows clients, and sends messages. \
                    Every path needs `Authorization: Bearer <api token>`. Errors are application/problem+json (RFC 9457). \
                    What is unknown is refused and changes nothing: query keys, keys of bodies, values, and names that nobody created."
 ))]
@@ -33,6 +33,12 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(admin::put_topic, admin::delete_topic))
         .routes(routes!(admin::list_credentials))
         .routes(routes!(admin::put_credential, admin::delete_credential))
+        // Tokens, and credentials of single devices.
+        .routes(routes!(tokens::list, tokens::issue))
+        .routes(routes!(tokens::show, tokens::revoke))
+        .routes(routes!(device_credentials::list, device_credentials::register))
+        .routes(routes!(device_credentials::show, device_credentials::unregister))
+        .routes(routes!(device_credentials::refresh))
         // Clients.
         .routes(routes!(clients::list))
         .routes(routes!(clients::show))
@@ -45,6 +51,5 @@ pub fn routes(app: &Arc<App>) -> Router {
     Router::new()
         .merge(api)
         .merge(standard_routes(app.readiness.clone(), app.metrics.clone()))
-        .merge(app.guard.login_routes())
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
 }

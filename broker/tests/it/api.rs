@@ -212,10 +212,19 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     get …/{instance}/credentials: 200 400 401 404
     delete …/{instance}/credentials/{access_key}: 204 400 401 404 500 503
     put …/{instance}/credentials/{access_key}: 200 400 401 404 413 415 422 500 503
+    get …/{instance}/device-credentials: 200 400 401 404
+    post …/{instance}/device-credentials: 201 400 401 404 409 413 415 422 500 503
+    delete …/{instance}/device-credentials/{client_id}: 204 400 401 404 500 503
+    get …/{instance}/device-credentials/{client_id}: 200 400 401 404
+    post …/{instance}/device-credentials/{client_id}/refresh: 200 400 401 404 500 503
     get …/{instance}/groups: 200 400 401 404
     delete …/{instance}/groups/{group}: 204 400 401 404 500 503
     put …/{instance}/groups/{group}: 204 400 401 404 500 503
     post …/{instance}/messages: 202 400 401 404 413 415 422 500 503
+    get …/{instance}/tokens: 200 400 401 404
+    post …/{instance}/tokens: 201 400 401 404 409 413 415 422 500 503
+    delete …/{instance}/tokens/{token_id}: 204 400 401 404 500 503
+    get …/{instance}/tokens/{token_id}: 200 400 401 404
     get …/{instance}/topics: 200 400 401 404
     delete …/{instance}/topics/{topic}: 204 400 401 404 500 503
     put …/{instance}/topics/{topic}: 204 400 401 404 500 503

@@ -16,6 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wire::credential::signature_password;
 
+/// Packets of MQTT 5.
+pub mod v5;
+
 /// How long anything may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const TOKEN: &str = "test-token";
@@ -84,17 +87,20 @@ impl TestBroker {
 
     /// The same with more arguments.
     pub fn start_with(arguments: &[&str]) -> Self {
-        let dir = Arc::new(tempfile::tempdir().unwrap());
-        std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
-        let arguments = arguments.iter().map(ToString::to_string).collect();
-        Self::run_in(dir, arguments, Clock::system())
+        Self::start_with_at(arguments, Clock::system())
     }
 
     /// The same with hands to turn.
     pub fn start_at(clock: Clock) -> Self {
+        Self::start_with_at(&[], clock)
+    }
+
+    /// Both.
+    pub fn start_with_at(arguments: &[&str], clock: Clock) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
-        Self::run_in(dir, Vec::new(), clock)
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        Self::run_in(dir, arguments, clock)
     }
 
     /// The same with its data in a folder of the test's.

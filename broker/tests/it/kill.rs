@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Connect, Octets, PROVISION, command_line, publish};
+use serde_json::{Value, json};
+
+use crate::harness::{Connect, Octets, PROVISION, TOKEN, command_line, packet, publish, text};
+use crate::signing::{BY_TOKEN, upload};
 
 const SUBSCRIBERS: u16 = 20;
 const MESSAGES_EACH: u16 = 1000;
@@ -14,6 +17,7 @@ const MESSAGES_EACH: u16 = 1000;
 pub struct Process {
     child: Child,
     mqtt: SocketAddr,
+    http: String,
 }
 
 impl Process {
@@ -35,20 +39,21 @@ impl Process {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mqtt = lines
-            .by_ref()
-            .map(Result::unwrap)
-            .find_map(|line| {
-                let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+        let mut address_of = |listener: &str| {
+            let lines = lines.by_ref().map(Result::unwrap);
+            let mut addresses = lines.filter_map(|line| {
+                let line: Value = serde_json::from_str(&line).ok()?;
                 let fields = &line["fields"];
                 let address =
                     fields["address"].as_str()?.trim_start_matches("Some(").trim_end_matches(')').to_owned();
-                (fields["listener"] == "mqtt").then_some(address)
-            })
-            .unwrap();
+                (fields["listener"] == listener).then_some(address)
+            });
+            addresses.next().unwrap()
+        };
+        let (mqtt, http) = (address_of("mqtt"), address_of("http"));
         // The pipe must not fill up.
         std::thread::spawn(move || lines.for_each(drop));
-        Process { child, mqtt: mqtt.parse().unwrap() }
+        Process { child, mqtt: mqtt.parse().unwrap(), http: format!("http://{http}") }
     }
 
     /// SIGKILL.
@@ -187,4 +192,39 @@ async fn a_torn_tail_is_cut_and_the_broker_starts() {
     let broker = Process::start(dir.path());
     let (mut kept, _) = broker.connect(&subscriber(1)).await;
     assert_eq!(kept.receive().await.payload, "kept");
+}
+
+/// A token of `AK1` to write wills with.
+async fn token(broker: &Process) -> String {
+    let body =
+        json!({ "access_key": "AK1", "actions": "W", "topics": ["news/wills"], "expire_time": i64::MAX });
+    let url = format!("{}/api/v1/instances/mqtt-test/tokens", broker.http);
+    let answer = reqwest::Client::new().post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
+    let issued: Value = answer.json().await.unwrap();
+    issued["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_will_is_judged_by_the_token_whose_upload_was_acknowledged_before_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let broker = Process::start(dir.path());
+    let (mut reader, _) = broker.connect(&subscriber(1)).await;
+    reader.subscribe(&[("news/wills", 1)], &[1]).await;
+    reader.disconnect().await;
+    let (old, new) = (token(&broker).await, token(&broker).await);
+    let fields = ["GID_TEST@@@mortal", "news/wills", "gone", BY_TOKEN, &format!("W|{old}")];
+    let mut mortal = Octets::open(broker.mqtt).await;
+    let connect = [b"\0\x04MQTT\x04\xCE\0\0".as_slice(), &fields.map(text).concat()].concat();
+    mortal.exchange(&packet(0x10, &connect), &[0x20, 2, 0, 0]).await;
+    mortal.exchange(&upload(7, 4, &new, "W"), &[0x40, 2, 0, 7]).await;
+    let old_id = old.split('.').next().unwrap();
+    let url = format!("{}/api/v1/instances/mqtt-test/tokens/{old_id}", broker.http);
+    let revoked = reqwest::Client::new().delete(url).bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!(revoked.status(), 204);
+    mortal.expect_silence().await;
+    broker.kill();
+    let broker = Process::start(dir.path());
+    let (mut reader, _) = broker.connect(&subscriber(1)).await;
+    assert_eq!(reader.receive().await.payload, "gone");
 }

@@ -3,21 +3,36 @@
 #![cfg(test)]
 
 mod harness;
+mod signing;
 
 mod accept;
 mod api;
 mod bad_input;
 mod connect;
+mod credential_codes;
+mod device_credentials;
 mod durability;
+mod embedded;
 mod kill;
 mod log;
 mod long_use;
 mod mosquitto;
+mod normative;
 mod p2p;
+mod paho;
 mod pki;
+mod promises;
 mod proxy;
 mod publish;
 mod retained_and_wills;
+mod standard_profile;
+mod standard_profile_v5;
+mod status_events;
 mod subscribe;
 mod tls;
+mod tokens;
+mod v5_connect;
+mod v5_publish;
+mod v5_session;
+mod v5_subscribe;
 mod websocket;

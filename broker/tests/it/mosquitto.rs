@@ -70,3 +70,68 @@ async fn qos_2_round_trip_with_mosquitto() {
     let output = run(subscribe.args(["-t", "news/two", "-q", "2", "-C", "1"])).await;
     assert_eq!(String::from_utf8_lossy(&output.stdout), "exactly once\n");
 }
+
+#[tokio::test]
+async fn properties_of_mqtt_5_travel_from_mosquitto_pub_to_mosquitto_sub() {
+    let broker = TestBroker::start();
+    let mut publish = command("mosquitto_pub", &broker, "alice");
+    publish.args(["-V", "mqttv5", "-t", "news/five", "-m", "hello", "-q", "1", "-r"]);
+    publish.args([
+        "-D",
+        "publish",
+        "content-type",
+        "text/plain",
+        "-D",
+        "publish",
+        "response-topic",
+        "news/re",
+    ]);
+    publish.args([
+        "-D",
+        "publish",
+        "correlation-data",
+        "c-1",
+        "-D",
+        "publish",
+        "payload-format-indicator",
+        "1",
+    ]);
+    publish.args(["-D", "publish", "user-property", "b", "2", "-D", "publish", "user-property", "a", "1"]);
+    publish.args(["-D", "publish", "message-expiry-interval", "3000"]);
+    assert!(run(&mut publish).await.status.success());
+    let mut subscribe = command("mosquitto_sub", &broker, "bob");
+    subscribe.args(["-V", "mqttv5", "-t", "news/five", "-q", "1", "-C", "1"]);
+    subscribe.args(["-D", "subscribe", "subscription-identifier", "7"]);
+    subscribe.args(["-F", "%t %p|%C|%R|%D|%F|%P|%S|%r"]);
+    let output = run(&mut subscribe).await;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "news/five hello|text/plain|news/re|c-1|1|b:2 a:1|7|1\n"
+    );
+}
+
+#[tokio::test]
+async fn a_session_of_mosquitto_sub_in_mqtt_5_lasts_as_long_as_its_expiry() {
+    let broker = TestBroker::start();
+    let sub = |more: &[&str]| {
+        let mut sub = command("mosquitto_sub", &broker, "bob");
+        sub.args(["-V", "mqttv5", "-c", "-x", "600", "-t", "news/kept", "-q", "1"]).args(more);
+        sub
+    };
+    assert!(run(&mut sub(&["-E"])).await.status.success(), "leaves after SUBACK");
+    let mut publish = command("mosquitto_pub", &broker, "alice");
+    publish.args(["-V", "mqttv5", "-t", "news/kept", "-m", "waited", "-q", "1"]);
+    assert!(run(&mut publish).await.status.success());
+    let output = run(&mut sub(&["-C", "1"])).await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "waited\n");
+}
+
+#[tokio::test]
+async fn a_refused_publish_of_mqtt_5_is_told_by_mosquitto_pub() {
+    let broker = TestBroker::start();
+    let mut publish = command("mosquitto_pub", &broker, "alice");
+    publish.args(["-V", "mqttv5", "-t", "nowhere/x", "-m", "x", "-q", "1"]);
+    let output = run(&mut publish).await;
+    let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    assert!(said.contains("topic name invalid"), "{said}");
+}

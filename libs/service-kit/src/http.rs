@@ -33,6 +33,7 @@ use crate::clock::Stopwatch;
 use crate::metrics::Metrics;
 use crate::problem::{Cause, Problem};
 use refusals::Refusals;
+pub use refusals::ToldByPage;
 pub use sign_in::{Guard, require_token};
 
 /// Largest request body, in bytes.
@@ -201,6 +202,11 @@ mod tests {
         let wrong = post("/login", "", "token=wrong&next=/coffee").await;
         assert_eq!(wrong.status(), 401);
         assert!(!wrong.headers().contains_key("set-cookie"));
+        let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+        assert!(
+            metrics.contains("test_http_refused_total{status=\"401\",kind=\"token-wrong\"} 1"),
+            "{metrics}"
+        );
         let elsewhere = browser.post(format!("{url}/login")).header("origin", "http://evil.example");
         let elsewhere = elsewhere.form(&[("token", "t0ken")]).send().await.unwrap();
         assert_eq!(elsewhere.status(), 403);

@@ -45,8 +45,9 @@ impl Problem {
     }
 
     /// 401: no token, or a wrong one.
-    pub fn unauthorized() -> Self {
-        let detail = "send `Authorization: Bearer <api token>`, or sign in at /login";
+    pub fn unauthorized(has_login: bool) -> Self {
+        let sign_in = if has_login { ", or sign in at /login" } else { "" };
+        let detail = format!("send `Authorization: Bearer <api token>`{sign_in}");
         Problem::new(StatusCode::UNAUTHORIZED, "token-required", detail)
     }
 

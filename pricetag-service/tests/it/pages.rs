@@ -35,7 +35,7 @@ async fn every_page_shows_what_there_is() {
         ("/stores/s1/tills/till-1/remove".to_owned(), "It is the last till of s1"),
         (
             "/fragments/tills?store=s1".to_owned(),
-            "last heard <time data-at=\"1767225600000\">2026-01-01 00:00:00 UTC",
+            "last acknowledged <time data-at=\"1767225600000\">2026-01-01 00:00:00 UTC",
         ),
         ("/audit".to_owned(), "chain verified"),
         ("/fragments/summary".to_owned(), "Open tasks"),
@@ -86,6 +86,9 @@ async fn a_bad_price_is_explained_beside_its_field_and_changes_nothing() {
         assert!(html.contains(expected), "{typed}: {html}");
         assert!(html.contains("aria-invalid"));
     }
+    let refused = |kind| format!("pricetag_http_refused_total{{status=\"422\",kind=\"{kind}\"}}");
+    assert_eq!(shop.metric(&refused("bad-price")).await, 9);
+    assert_eq!(shop.metric(&refused("price-unchanged")).await, 1);
     assert_eq!(shop.get("/api/v1/changes").await["items"], json!([]));
     shop.stop().await;
 }
@@ -125,7 +128,7 @@ async fn a_decrease_names_the_till_it_waits_for_and_a_form_removes_it() {
     for path in ["/", "/tills", "/products/coffee", &change_page] {
         let html = shop.text(path).await;
         assert!(html.contains("s1/till-9") && html.contains("1 change waits for it"), "{path}: {html}");
-        assert!(html.contains("last heard <time data-at=\"\">never"), "{path}: {html}");
+        assert!(html.contains("last acknowledged <time data-at=\"\">never"), "{path}: {html}");
     }
     assert!(!shop.text(&change_page).await.contains("s1/till-1<"), "that till has done its part");
     let (status, location, _) = form(&shop, "/stores/s1/tills/till-9/remove", &[]).await;

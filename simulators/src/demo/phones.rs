@@ -16,7 +16,8 @@ use super::acts::Outcome;
 use super::plan::Plan;
 use super::secrets::{KEY_PHONE, Secrets};
 use crate::load::fault::ConnectError;
-use crate::load::wire_client::{Login, connect};
+use crate::load::octets::{Login, Session};
+use crate::load::wire_client::connect;
 use crate::phone::{Happening, Manner, OnRing};
 use crate::phone_fleet::api::ManagerApi;
 use crate::phone_fleet::{PhoneEvent, PhoneFleet, PhoneSpec};
@@ -167,6 +168,7 @@ impl Phones {
         let login = Login {
             client_id: credentials.client_id.to_string(),
             credential: Some((credentials.username.clone(), credentials.password.clone())),
+            session: Session::Clean,
         };
         match connect(broker, &login).await {
             Ok(_) => Err(format!("a second {phone} was let in")),

@@ -12,7 +12,7 @@ fn tills_behind(tills: &[TillStanding], seq: u64) -> Option<String> {
     let behind = tills.iter().filter(|till| till.cursor < seq);
     let names: Vec<String> = behind
         .map(|till| {
-            let since = till.heard_at.map_or_else(|| "never heard".to_owned(), silent_since);
+            let since = till.heard_at.map_or_else(|| "has acknowledged nothing".to_owned(), acknowledged_at);
             format!("{}, {since} (at entry {} of {seq})", till.till, till.cursor)
         })
         .collect();
@@ -20,9 +20,9 @@ fn tills_behind(tills: &[TillStanding], seq: u64) -> Option<String> {
 }
 
 /// A time of the day, of milliseconds since 1970.
-fn silent_since(at: i64) -> String {
+fn acknowledged_at(at: i64) -> String {
     let second = at.div_euclid(1000).rem_euclid(86_400);
-    format!("silent since {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
+    format!("acknowledged last at {:02}:{:02}:{:02} UTC", second / 3600, second / 60 % 60, second % 60)
 }
 
 /// Why not every tag shows what it should.
@@ -127,7 +127,7 @@ mod tests {
         let tags = [tag(1, "held"), tag(2, "current")];
         assert_eq!(
             of_the_shelf(&summary, &tags, &tills()),
-            "1 of 2 tags: 000001 held; held by till main-2, never heard (at entry 0 of 61)"
+            "1 of 2 tags: 000001 held; held by till main-2, has acknowledged nothing (at entry 0 of 61)"
         );
     }
 
@@ -143,7 +143,7 @@ mod tests {
     fn a_change_waits_first_for_the_side_that_goes_first() {
         let why = |change: &Value| of_a_change(change, &tills());
         assert_eq!(why(&change("increase", None, None, None)), "1 of 2 tags of milk");
-        let till = "till main-2, never heard (at entry 0 of 61)";
+        let till = "till main-2, has acknowledged nothing (at entry 0 of 61)";
         assert_eq!(why(&change("increase", Some(1), Some(61), None)), till);
         assert_eq!(why(&change("decrease", None, Some(61), None)), till);
         assert_eq!(
@@ -154,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn a_till_that_was_heard_is_silent_since_then() {
+    fn a_till_is_told_by_its_last_acknowledgement() {
         let mut tills = tills();
         tills[1].heard_at = Some((86_400 + 14 * 3600 + 3 * 60 + 5) * 1000);
         tills[1].cursor = 40;
         assert_eq!(
             of_a_change(&change("decrease", None, Some(61), None), &tills),
-            "till main-2, silent since 14:03:05 UTC (at entry 40 of 61)"
+            "till main-2, acknowledged last at 14:03:05 UTC (at entry 40 of 61)"
         );
     }
 

@@ -20,7 +20,28 @@ pub enum LoadError {
     /// Not one message.
     #[error("no message arrived during the run")]
     Nothing,
-    /// A connection broke before the run.
+    /// Too few open files for so many connections.
+    #[error("{needed} connections need {needed} open files and some more; {who} may have {allowed}")]
+    OpenFiles {
+        /// This program, or the broker.
+        who: &'static str,
+        /// How many connections.
+        needed: u32,
+        /// How many files.
+        allowed: u64,
+    },
+    /// A broker that was killed does not come back.
+    #[error("the broker cannot be killed and started again: {0}")]
+    Restart(String),
+    /// The folder for the measurement of the disk.
+    #[error("nothing can be written in `{folder}`: {source}")]
+    Disk {
+        /// Where.
+        folder: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A connection broke outside of a run of many.
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
 }

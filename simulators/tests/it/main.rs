@@ -4,5 +4,6 @@
 mod browser;
 mod demo;
 mod load;
+mod load_program;
 mod tidy;
 mod world;

@@ -26,6 +26,10 @@ struct Refused {
     kind: String,
 }
 
+/// A response extension: this answer is a refusal that a page of its own tells; it is counted like a [`Problem`].
+#[derive(Clone, Debug)]
+pub struct ToldByPage(pub &'static str);
+
 impl Refusals {
     /// Registers the counter.
     pub fn new(metrics: &Metrics) -> Self {
@@ -35,9 +39,9 @@ impl Refusals {
         Refusals(counts)
     }
 
-    fn count(&self, problem: &Problem) {
-        let kind = problem.kind.strip_prefix("urn:problem:").unwrap_or(&problem.kind).to_owned();
-        self.0.get_or_create(&Refused { status: problem.status, kind }).inc();
+    fn count(&self, status: u16, kind: &str) {
+        let kind = kind.strip_prefix("urn:problem:").unwrap_or(kind).to_owned();
+        self.0.get_or_create(&Refused { status, kind }).inc();
     }
 }
 
@@ -45,8 +49,11 @@ impl Refusals {
 pub async fn tell_and_count(State(refusals): State<Refusals>, request: Request, next: Next) -> Response {
     let for_people = wants_page(request.headers());
     let response = plain_refusal_to_problem(next.run(request).await).await;
+    if let Some(ToldByPage(kind)) = response.extensions().get() {
+        refusals.count(response.status().as_u16(), kind);
+    }
     let Some(problem) = response.extensions().get::<Problem>().cloned() else { return response };
-    refusals.count(&problem);
+    refusals.count(problem.status, &problem.kind);
     if for_people { page(&problem, response) } else { response }
 }
 

@@ -13,10 +13,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Router, response::AppendHeaders};
+use axum::{Extension, Router, response::AppendHeaders};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
+use super::refusals::ToldByPage;
 use super::session::{LASTS, Sessions};
 use super::{text, wants_page};
 use crate::clock::Clock;
@@ -28,7 +29,8 @@ use crate::random;
 #[derive(Clone, Debug)]
 pub struct Guard {
     token: Secret,
-    cookie: &'static str,
+    /// Of a program that has pages.
+    cookie: Option<&'static str>,
     clock: Clock,
     sessions: Arc<Mutex<Sessions>>,
 }
@@ -36,7 +38,12 @@ pub struct Guard {
 impl Guard {
     /// `cookie` is the program's; the port is added, because browsers share cookies between ports.
     pub fn new(token: Secret, cookie: &'static str, clock: Clock) -> Self {
-        Guard { token, cookie, clock, sessions: Arc::default() }
+        Guard { token, cookie: Some(cookie), clock, sessions: Arc::default() }
+    }
+
+    /// Of a program without pages: nothing but the token counts.
+    pub fn without_pages(token: Secret, clock: Clock) -> Self {
+        Guard { token, cookie: None, clock, sessions: Arc::default() }
     }
 
     /// Whether these headers carry the token, or the cookie of a session.
@@ -65,16 +72,16 @@ impl Guard {
     }
 
     fn key<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
-        let wanted = self.cookie_name(headers);
+        let wanted = self.cookie_name(headers)?;
         let pairs = text(headers, header::COOKIE).split(';').filter_map(|pair| pair.trim().split_once('='));
         pairs.into_iter().find_map(|(name, value)| (name == wanted).then_some(value))
     }
 
-    fn cookie_name(&self, headers: &HeaderMap) -> String {
+    fn cookie_name(&self, headers: &HeaderMap) -> Option<String> {
         let host = text(headers, header::HOST);
         let port = host.rsplit_once(':').map_or("", |(_, port)| port);
         let port = if port.bytes().all(|octet| octet.is_ascii_digit()) { port } else { "" };
-        format!("{}_{port}", self.cookie)
+        self.cookie.map(|cookie| format!("{cookie}_{port}"))
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -87,11 +94,11 @@ pub async fn require_token(State(guard): State<Guard>, request: Request, next: N
     if guard.admits(request.headers()) {
         return next.run(request).await;
     }
-    if wants_page(request.headers()) {
+    if guard.cookie.is_some() && wants_page(request.headers()) {
         let path = path_of(text(request.headers(), header::REFERER)).unwrap_or_else(|| "/".to_owned());
         return Redirect::to(&format!("/login?next={}", urlencode(&path))).into_response();
     }
-    Problem::unauthorized().into_response()
+    Problem::unauthorized(guard.cookie.is_some()).into_response()
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,7 +126,7 @@ struct LoginPage<'a> {
 }
 
 async fn show_form(Query(query): Query<Destination>) -> Response {
-    form(StatusCode::OK, &destination(query.next), "")
+    form(StatusCode::OK, &destination(query.next), "").into_response()
 }
 
 async fn sign_in(
@@ -128,14 +135,17 @@ async fn sign_in(
     sent: Result<Form<SignIn>, FormRejection>,
 ) -> Response {
     let Ok(Form(sent)) = sent else {
-        return form(StatusCode::UNPROCESSABLE_ENTITY, "/", "The form came without a token.");
+        let page = form(StatusCode::UNPROCESSABLE_ENTITY, "/", "The form came without a token.");
+        return (Extension(ToldByPage("token-missing")), page).into_response();
     };
     let next = destination(sent.next);
     if !is_same_origin(&headers) {
-        return form(StatusCode::FORBIDDEN, &next, "Sign in with the form of this page.");
+        let page = form(StatusCode::FORBIDDEN, &next, "Sign in with the form of this page.");
+        return (Extension(ToldByPage("other-origin")), page).into_response();
     }
     if !guard.is_token(sent.token.reveal()) {
-        return form(StatusCode::UNAUTHORIZED, &next, "That is not the token.");
+        let page = form(StatusCode::UNAUTHORIZED, &next, "That is not the token.");
+        return (Extension(ToldByPage("token-wrong")), page).into_response();
     }
     let key = random::secret_text();
     guard.sessions().start(key.clone(), guard.clock.now());
@@ -155,7 +165,7 @@ fn set_cookie(
     key: &str,
     seconds: u64,
 ) -> AppendHeaders<[(header::HeaderName, String); 1]> {
-    let name = guard.cookie_name(headers);
+    let name = guard.cookie_name(headers).unwrap_or_default();
     let cookie = format!("{name}={key}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
     AppendHeaders([(header::SET_COOKIE, cookie)])
 }

@@ -1,11 +1,12 @@
 //! Products, and the form that changes a price.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use axum::{Extension, Form};
 use serde::Deserialize;
+use service_kit::http::ToldByPage;
 use service_kit::problem::Problem;
 use wire::till::{PRICE_MINOR_MAX, ParsePriceError, Price, ProductId, StoreId};
 
@@ -203,6 +204,7 @@ pub(in crate::web) async fn change_price(
         ..Complaint::default()
     };
     let price = typed_price(&form.price);
+    let mut kind = if price.is_err() { "bad-price" } else { "bad-reason" };
     let reason =
         Some(form.reason.trim()).filter(|text| !text.is_empty()).map(str::parse::<Remark>).transpose();
     match (price, reason) {
@@ -221,6 +223,7 @@ pub(in crate::web) async fn change_price(
                 }
                 Err(CommandError::Refused(refusal @ Refusal::PriceUnchanged(_))) => {
                     complaint.about_price = Some(refusal.to_string());
+                    kind = "price-unchanged";
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -231,5 +234,6 @@ pub(in crate::web) async fn change_price(
         }
     }
     let page = product_page(&app, visitor, &product, complaint).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, Page(page)).into_response())
+    let counted = Extension(ToldByPage(kind));
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, counted, Page(page)).into_response())
 }

@@ -1,0 +1,37 @@
+//! The trie, the retained messages and the plain comparison agree on what a filter matches. Input: filter, line feed,
+//! topic.
+#![no_main]
+
+use std::sync::Arc;
+
+use broker::codec::SubscriptionOptions;
+use broker::message::{Message, Qos};
+use broker::retained::{Page, Retained};
+use broker::rules::{check_standard_filter, check_standard_topic, split_share};
+use broker::trie::{NOBODY, Trie, Wanted};
+use libfuzzer_sys::fuzz_target;
+use wire::topic::filter_matches;
+use wire::{P2pAddress, Timestamp, Topic, TopicFilter};
+
+fuzz_target!(|text: &str| {
+    let Some((filter, topic)) = text.split_once('\n') else { return };
+    let _ = (filter.parse::<TopicFilter>(), topic.parse::<Topic>(), topic.parse::<P2pAddress>());
+    let Ok(place) = split_share(filter) else { return };
+    if check_standard_filter(place.filter, &[]).is_err() || check_standard_topic(topic).is_err() {
+        return;
+    }
+    let expected = filter_matches(place.filter, topic);
+    let mut trie = Trie::default();
+    assert!(trie.insert(place, 7, SubscriptionOptions::default(), ()));
+    let mut found = Vec::new();
+    trie.matches(&Wanted { topic, publisher: NOBODY, is_here: |()| true }, &mut found);
+    assert_eq!(!found.is_empty(), expected);
+    assert!(trie.remove(place, 7));
+    assert_eq!(trie.count(), 0);
+
+    let mut retained = Retained::default();
+    let message = Message::new(topic, b"x", Qos::AtMostOnce, Timestamp::EPOCH).retained(true);
+    retained.apply(&Arc::new(message), 1);
+    let page = Page { filter: place.filter, after: None, up_to: u64::MAX, count: 1 };
+    assert_eq!(!retained.matching(page).is_empty(), expected);
+});

@@ -1,0 +1,141 @@
+//! PUBLISH from a client: which topic, may it, where does it lead, and what is answered.
+
+use std::borrow::Cow;
+
+use tracing::info;
+use wire::Timestamp;
+
+use super::{Acks, Approved, Peer, TOPIC_ALIAS_MAX, ack_of, due};
+use crate::client::CloseReason;
+use crate::codec::answer::{Ack, AckKind};
+use crate::codec::{IncomingPublish, Version, reason};
+use crate::message::{Message, Qos};
+use crate::refusals::{Refused, shortened};
+use crate::route::{Deliveries, Sender};
+use crate::rules::{Destination, Profile, PublishRefusal, check_standard_topic};
+use crate::store::Epoch;
+use crate::store::record::Receipt;
+use crate::system::UPLOAD_TOKEN;
+
+impl Peer {
+    pub(super) fn on_publish(
+        &mut self,
+        publish: &IncomingPublish<'_>,
+        now: Timestamp,
+        deliveries: &mut Deliveries,
+        acks: &mut Acks,
+    ) -> Result<(), CloseReason> {
+        let topic = self.topic_of(publish)?;
+        if *topic == *UPLOAD_TOKEN && self.takes_uploads() && publish.qos != Qos::ExactlyOnce {
+            return self.on_upload(publish, now, acks);
+        }
+        let destination = match self.approve(&topic, publish.payload.len()) {
+            Ok(destination) => destination,
+            Err(refusal) => return self.publish_refused(&topic, publish, &refusal, acks),
+        };
+        let persistent_qos2 = publish.qos == Qos::ExactlyOnce && !self.clean;
+        let receipt =
+            persistent_qos2.then_some(Receipt { client: self.client.key, packet_id: publish.packet_id });
+        if publish.qos == Qos::ExactlyOnce && !self.opens_identifier(publish.packet_id)? {
+            // Written once more: the first time may have been on another connection and not be on disk yet.
+            let again = |receipt| self.broker.store.submit_receipt(receipt, true, Some(&self.wake));
+            let ack = Ack::success(AckKind::PubRec, publish.packet_id);
+            acks.push(due(receipt.map_or(Epoch::PAST, again), ack));
+            return Ok(());
+        }
+        let extras = publish.extras.as_deref();
+        let properties = extras.map_or(&[][..], |extras| &extras.passed_on);
+        let message = Message::with_properties(&topic, properties, publish.payload, publish.qos, now)
+            .expiring(extras.and_then(|extras| extras.expiry_secs))
+            .retained(publish.retain);
+        let sender = Sender {
+            instance: &self.instance,
+            key: self.client.key,
+            clean: self.clean,
+            receipt,
+            wake: Some(&self.wake),
+        };
+        let routed = self.broker.route(message, &destination, sender, deliveries);
+        if routed.is_refused {
+            return self.not_stored(&topic, publish, acks);
+        }
+        let reason = if routed.has_receiver { reason::SUCCESS } else { reason::NO_MATCHING_SUBSCRIBERS };
+        if let Some(kind) = ack_of(publish.qos) {
+            acks.push(due(routed.epoch, Ack { kind, packet_id: publish.packet_id, reason }));
+        }
+        Ok(())
+    }
+
+    /// The topic a publish names, or the one its alias stands for.
+    fn topic_of<'p>(&mut self, publish: &IncomingPublish<'p>) -> Result<Cow<'p, str>, CloseReason> {
+        let Some(alias) = publish.extras.as_deref().and_then(|extras| extras.alias) else {
+            if self.version == Version::V5 && publish.topic.is_empty() {
+                return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));
+            }
+            return Ok(Cow::Borrowed(publish.topic));
+        };
+        if !(1..=TOPIC_ALIAS_MAX).contains(&alias) {
+            return Err(CloseReason::ProtocolError(reason::TOPIC_ALIAS_INVALID));
+        }
+        if publish.topic.is_empty() {
+            let known = self.aliases.get(&alias).ok_or(CloseReason::ProtocolError(reason::PROTOCOL_ERROR))?;
+            return Ok(Cow::Owned(known.to_string()));
+        }
+        self.aliases.insert(alias, publish.topic.into());
+        Ok(Cow::Borrowed(publish.topic))
+    }
+
+    /// MQTT 5 has a word for it when the publish is acknowledged; otherwise the connection ends.
+    fn publish_refused(
+        &self,
+        topic: &str,
+        publish: &IncomingPublish<'_>,
+        refusal: &PublishRefusal,
+        acks: &mut Acks,
+    ) -> Result<(), CloseReason> {
+        let reason = refusal.reason();
+        self.broker.metrics.publish_refused(reason);
+        let too_large = matches!(refusal, PublishRefusal::PayloadTooLarge(_));
+        let stays = self.version == Version::V5 && !too_large;
+        let ack = ack_of(publish.qos).filter(|_| stays);
+        if self.broker.logs_refusal(Refused::Publish, reason) {
+            let cause = std::error::Error::source(refusal).map(tracing::field::display);
+            let topic = shortened(topic);
+            if ack.is_none() {
+                info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused, connection closed");
+            } else {
+                info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused");
+            }
+        }
+        let Some(kind) = ack else {
+            self.tell_mismatch(refusal);
+            return Err(CloseReason::PublishRefused(refusal.code()));
+        };
+        let reason = refusal.code();
+        acks.push(due(Epoch::PAST, Ack { kind, packet_id: publish.packet_id, reason }));
+        Ok(())
+    }
+
+    /// Where a publish leads; remembered, since most clients publish to one topic.
+    fn approve(&mut self, topic: &str, payload_bytes: usize) -> Result<Destination, PublishRefusal> {
+        if payload_bytes > self.broker.config.limits.payload_bytes_max
+            && self.broker.config.profile == Profile::Strict
+        {
+            return Err(PublishRefusal::PayloadTooLarge(payload_bytes));
+        }
+        let rules_version = self.instance.rules_version();
+        if let Some(approved) = &self.approved
+            && approved.rules_version == rules_version
+            && *approved.topic == *topic
+        {
+            return Ok(approved.destination.clone());
+        }
+        let destination = match self.broker.config.profile {
+            Profile::Strict => self.instance.rules().check_publish(topic, &self.permissions)?,
+            Profile::Standard => check_standard_topic(topic, &self.permissions)?,
+        };
+        self.approved =
+            Some(Approved { topic: topic.into(), rules_version, destination: destination.clone() });
+        Ok(destination)
+    }
+}

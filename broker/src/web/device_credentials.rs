@@ -1,0 +1,210 @@
+//! Credentials of single devices.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use service_kit::problem::Problem;
+use utoipa::{IntoParams, ToSchema};
+use wire::name::ParseNameError;
+use wire::{ClientId, GroupId};
+
+use super::App;
+use super::extract::{Body, Nothing};
+use super::page::{check_limit, no_access_key};
+use super::tokens::full;
+use crate::devices::Device;
+use crate::rules::Rules;
+use crate::sync::read_locked;
+
+/// A device to register.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceRequest {
+    /// The only client ID the credential signs for.
+    #[schema(value_type = String, example = "GID_SENSOR@@@roof")]
+    client_id: ClientId,
+    /// Whose rights the device has, and with which it ends.
+    access_key: String,
+}
+
+/// A device credential with its secret, which is told by this answer only.
+#[derive(Serialize, ToSchema)]
+pub struct DeviceMade {
+    #[serde(flatten)]
+    view: DeviceView,
+    /// What the device computes its password with.
+    device_access_key_secret: String,
+}
+
+/// A device credential without its secret.
+#[derive(Serialize, ToSchema)]
+pub struct DeviceView {
+    client_id: String,
+    access_key: String,
+    /// The second part of the device's username.
+    device_access_key_id: String,
+    /// When it was registered, in milliseconds since 1970.
+    create_time: i64,
+    /// When it got its secret, in milliseconds since 1970.
+    update_time: i64,
+}
+
+fn view(client_id: &ClientId, device: &Device) -> DeviceView {
+    DeviceView {
+        client_id: client_id.to_string(),
+        access_key: device.access_key.clone(),
+        device_access_key_id: device.key_id.clone(),
+        create_time: device.created.as_millis(),
+        update_time: device.updated.as_millis(),
+    }
+}
+
+fn made(client_id: &ClientId, device: &Device) -> DeviceMade {
+    DeviceMade { view: view(client_id, device), device_access_key_secret: device.secret.reveal().to_owned() }
+}
+
+/// Registers a device. Its secret is told this once; who has lost it asks for another one.
+#[utoipa::path(post, path = "/api/v1/instances/{instance}/device-credentials", request_body = DeviceRequest,
+    responses((status = 201, body = DeviceMade), (status = 404, description = "no such instance or access key"),
+        (status = 400, description = "not JSON, or a query"),
+        (status = 409, description = "the client ID has a device credential, or the instance has as many as it may have"),
+        (status = 422, description = "a key that is missing, unknown or of another type; not a client ID; a group that does not exist or that the access key does not sign for")))]
+pub async fn register(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Body(request): Body<DeviceRequest>,
+) -> Result<(StatusCode, Json<DeviceMade>), Problem> {
+    let instance = app.instance(&id)?;
+    let DeviceRequest { client_id, access_key } = request;
+    let now = app.broker.clock.now();
+    let device = app
+        .change_credentials(|| {
+            check_group(&instance.rules(), &client_id, &access_key)?;
+            let registered = app.broker.register_device(&instance, &client_id, &access_key, now);
+            registered.map_err(full)?.ok_or_else(|| {
+                let detail = format!("client `{client_id}` has a device credential; refresh it instead");
+                Problem::conflict("device-credential-exists", detail)
+            })
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(made(&client_id, &device))))
+}
+
+fn check_group(rules: &Rules, client_id: &ClientId, access_key: &str) -> Result<(), Problem> {
+    let credential = rules.credentials.get(access_key).ok_or_else(|| no_access_key(access_key))?;
+    let group = client_id.group();
+    if !rules.groups.contains(&group) {
+        return Err(Problem::unprocessable("group-unknown", format!("there is no group `{group}`")));
+    }
+    if credential.groups.as_ref().is_some_and(|groups| !groups.contains(&group)) {
+        let detail = format!("the access key does not sign for group `{group}`");
+        return Err(Problem::unprocessable("group-not-allowed", detail));
+    }
+    Ok(())
+}
+
+/// Which device credentials to list. The next page is asked for with `after` = the last client ID of this one.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DevicesQuery {
+    /// Only of this group.
+    group: Option<String>,
+    /// Only after this client ID, for the next page.
+    after: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
+}
+
+/// Lists device credentials in order of client ID, without secrets.
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/device-credentials", params(DevicesQuery),
+    responses((status = 200, body = Vec<DeviceView>), (status = 404, description = "no such instance or group"),
+        (status = 400, description = "an unknown query key, not a group or a client ID, a limit outside 1 to 1000, or a value of another type")))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<DevicesQuery>,
+) -> Result<Json<Vec<DeviceView>>, Problem> {
+    let instance = app.instance(&id)?;
+    let limit = check_limit(query.limit)?;
+    let invalid =
+        |kind: &'static str| move |error: ParseNameError| Problem::bad_request(kind, error.to_string());
+    let group = query.group.map(|text| text.parse::<GroupId>().map_err(invalid("group-invalid")));
+    let group = group.transpose()?;
+    if let Some(group) = &group
+        && !instance.rules().groups.contains(group)
+    {
+        return Err(Problem::not_found("group-not-found", format!("there is no group `{group}`")));
+    }
+    let after = query.after.map(|text| text.parse::<ClientId>().map_err(invalid("after-invalid")));
+    let after = after.transpose()?;
+    let devices = read_locked(&instance.devices);
+    let wanted = |client_id: &ClientId| group.as_ref().is_none_or(|group| client_id.group() == *group);
+    let found = devices.after(after.as_ref()).filter(|(client_id, _)| wanted(client_id));
+    Ok(Json(found.take(limit).map(|(client_id, device)| view(client_id, device)).collect()))
+}
+
+/// Shows a device credential, without its secret.
+#[utoipa::path(get, path = "/api/v1/instances/{instance}/device-credentials/{client_id}",
+    responses((status = 200, body = DeviceView), (status = 404, description = "no such instance, or the client ID has no device credential")))]
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path((id, client_id)): Path<(String, String)>,
+    _: Nothing,
+) -> Result<Json<DeviceView>, Problem> {
+    let instance = app.instance(&id)?;
+    let client_id = parse(&client_id)?;
+    let devices = read_locked(&instance.devices);
+    let device = devices.find(&client_id).ok_or_else(|| missing(client_id.as_str()))?;
+    Ok(Json(view(&client_id, device)))
+}
+
+/// Makes another secret. The old one is worth nothing from here on, and the connection made with it is closed.
+#[utoipa::path(post, path = "/api/v1/instances/{instance}/device-credentials/{client_id}/refresh",
+    responses((status = 200, body = DeviceMade), (status = 404, description = "no such instance, or the client ID has no device credential")))]
+pub async fn refresh(
+    State(app): State<Arc<App>>,
+    Path((id, client_id)): Path<(String, String)>,
+    _: Nothing,
+) -> Result<Json<DeviceMade>, Problem> {
+    let instance = app.instance(&id)?;
+    let client_id = parse(&client_id)?;
+    let now = app.broker.clock.now();
+    let refreshed = app.change_credentials(|| {
+        let refreshed = app.broker.refresh_device(&instance, &client_id, now);
+        refreshed.ok_or_else(|| missing(client_id.as_str()))
+    });
+    Ok(Json(made(&client_id, &refreshed.await?)))
+}
+
+/// Takes the credential away and closes the connection made with it.
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}/device-credentials/{client_id}",
+    responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance, or the client ID has no device credential")))]
+pub async fn unregister(
+    State(app): State<Arc<App>>,
+    Path((id, client_id)): Path<(String, String)>,
+    _: Nothing,
+) -> Result<StatusCode, Problem> {
+    let instance = app.instance(&id)?;
+    let client_id = parse(&client_id)?;
+    app.change_credentials(|| {
+        let epoch = app.broker.unregister_device(&instance, &client_id);
+        Ok(((), epoch.ok_or_else(|| missing(client_id.as_str()))?))
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is no client ID has no credential either.
+fn parse(text: &str) -> Result<ClientId, Problem> {
+    text.parse().map_err(|_| missing(text))
+}
+
+fn missing(client_id: &str) -> Problem {
+    let shown = crate::refusals::shortened(client_id);
+    Problem::not_found("device-credential-not-found", format!("client `{shown}` has no device credential"))
+}
