@@ -195,7 +195,8 @@ pub async fn run_with(
 ) -> Result<(), RunError> {
     let metrics = Metrics::new("broker");
     let guard = Guard::without_pages(config.api.token.clone(), clock.clone());
-    let opened = Broker::open(config, clock, &metrics)?;
+    let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
+    let opened = Broker::open(config, clock, authenticator, &metrics)?;
     let broker = opened.broker;
     broker.fire_recovered(opened.wills);
 

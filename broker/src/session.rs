@@ -15,63 +15,16 @@ use std::sync::Arc;
 
 use wire::Timestamp;
 
+use crate::codec::SubscriptionOptions;
 use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::publish::OutgoingPublish;
-use crate::codec::SubscriptionOptions;
 use crate::message::{Message, Qos};
 use crate::outbox::Outbox;
 use crate::stored::Stored;
 use crate::trie::Place;
+pub use outgoing::{Body, Delivered, Loss, Lost, Outgoing, SubscriptionIds};
 use restore::given_up;
-
-/// Where a message comes from and how long it lives.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// In memory only; gone when the connection ends.
-    Live(Arc<Message>),
-    /// In the store, for this client's subscription; gone with the session.
-    Subscription(Arc<Stored>),
-    /// In the store, addressed to this client; survives the session.
-    Mailbox(Arc<Stored>),
-}
-
-impl Body {
-    fn stored(&self) -> Option<&Arc<Stored>> {
-        match self {
-            Body::Live(_) => None,
-            Body::Subscription(stored) | Body::Mailbox(stored) => Some(stored),
-        }
-    }
-}
-
-/// Identifiers of the subscriptions a message is sent for (MQTT 5 section 3.3.2.3.8).
-#[derive(Clone, Debug)]
-pub enum SubscriptionIds {
-    /// These; none for a P2P message.
-    Known(Box<[u32]>),
-    /// Of the subscriptions that match when it is sent: after a restart the others are not known any more.
-    Matching,
-}
-
-impl SubscriptionIds {
-    /// None.
-    pub fn none() -> Self {
-        SubscriptionIds::Known(Box::default())
-    }
-}
-
-/// A message for this client.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// What.
-    pub body: Body,
-    /// Granted.
-    pub qos: Qos,
-    /// The RETAIN flag it goes out with.
-    pub retain: bool,
-    /// Told with it.
-    pub ids: SubscriptionIds,
-}
+pub use under_way::Release;
 
 #[derive(Debug)]
 struct Waiting {
@@ -86,74 +39,6 @@ struct Inflight {
     /// `None` once PUBREC came: only PUBCOMP is missing.
     outgoing: Option<Outgoing>,
     qos: Qos,
-}
-
-/// What follows from PUBREC.
-#[derive(Clone, Debug)]
-pub enum Release {
-    /// The identifier stands for nothing: PUBREL says so.
-    Unknown,
-    /// The client refused the message: it is done, and that is all.
-    Refused(Option<Arc<Stored>>),
-    /// The client is done with the message; PUBREL is sent until PUBCOMP comes.
-    Settling(Option<Arc<Stored>>),
-}
-
-/// What became of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
-    /// In the outbox, or waiting for its turn.
-    Taken,
-    /// QoS 0 and no room: dropped.
-    DroppedQos0,
-    /// Too much waits in memory for this client: it must be disconnected.
-    Overflow,
-}
-
-/// Why a message is not waited for any more although nobody acknowledged it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// More is stored for this client than may be: the oldest goes.
-    Quota,
-    /// More is stored for its instance than may be: the oldest goes.
-    InstanceQuota,
-    /// There was no room for it on disk, and its publisher was told so.
-    DiskFull,
-    /// The client may not read it any more.
-    NotAllowed,
-    /// Its message expiry has passed.
-    Expired,
-    /// The client takes no packet so large.
-    TooLarge,
-}
-
-impl Loss {
-    /// A word for metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Loss::Quota => "client_quota",
-            Loss::InstanceQuota => "instance_quota",
-            Loss::DiskFull => "disk_full",
-            Loss::NotAllowed => "no_longer_allowed",
-            Loss::Expired => "expired",
-            Loss::TooLarge => "packet_too_large",
-        }
-    }
-}
-
-/// A message that is not waited for any more.
-#[derive(Clone, Debug)]
-pub struct Lost {
-    /// Why.
-    pub why: Loss,
-    /// To be told to the store, when it lies there.
-    pub stored: Option<Arc<Stored>>,
-}
-
-impl Lost {
-    fn of(why: Loss, body: &Body) -> Self {
-        Lost { why, stored: body.stored().cloned() }
-    }
 }
 
 /// The way out to a connected client.
@@ -396,6 +281,7 @@ impl Session {
         let index = self.waiting.iter().position(|waiting| waiting.outgoing.body.stored().is_some())?;
         let oldest = self.waiting.remove(index)?;
         self.stored -= 1;
+        self.free_recovered(oldest.packet_id);
         Some(Lost::of(Loss::Quota, &oldest.outgoing.body))
     }
 }
@@ -405,6 +291,8 @@ fn put_ack(ack: Ack, out: &mut Outbox) {
     out.put(&octets[..count]);
 }
 
+/// A message on its way to one client.
+mod outgoing;
 /// What leaves the queues unsent, and what a restart brings back.
 mod restore;
 /// Packet identifiers, and what ends their use.

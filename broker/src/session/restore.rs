@@ -34,10 +34,18 @@ impl Session {
                 break;
             }
             gone.push(stored.clone());
-            self.waiting.pop_front();
+            let packet_id = self.waiting.pop_front().and_then(|waiting| waiting.packet_id);
             self.stored -= 1;
+            self.free_recovered(packet_id);
         }
         gone
+    }
+
+    /// What an identifier from before a restart stood for is not sent again.
+    pub(super) fn free_recovered(&mut self, packet_id: Option<u16>) {
+        if let Some(packet_id) = packet_id {
+            self.recovered_ids.remove(&packet_id);
+        }
     }
 
     /// Recovery: the client had this QoS 2 identifier open.
@@ -79,9 +87,8 @@ impl Session {
         let is_it =
             |waiting: &Waiting| waiting.outgoing.body.stored().is_some_and(|stored| stored.seq == seq);
         let Some(index) = self.waiting.iter().position(is_it) else { return false };
-        if let Some(packet_id) = self.waiting.remove(index).and_then(|waiting| waiting.packet_id) {
-            self.recovered_ids.remove(&packet_id);
-        }
+        let packet_id = self.waiting.remove(index).and_then(|waiting| waiting.packet_id);
+        self.free_recovered(packet_id);
         self.stored -= 1;
         true
     }

@@ -3,10 +3,21 @@
 
 use std::sync::Arc;
 
-use super::{Inflight, Outgoing, Release, Session};
+use super::{Inflight, Outgoing, Session};
 use crate::codec::reason;
 use crate::message::Qos;
 use crate::stored::Stored;
+
+/// What follows from PUBREC.
+#[derive(Clone, Debug)]
+pub enum Release {
+    /// The identifier stands for nothing: PUBREL says so.
+    Unknown,
+    /// The client refused the message: it is done, and that is all.
+    Refused(Option<Arc<Stored>>),
+    /// The client is done with the message; PUBREL is sent until PUBCOMP comes.
+    Settling(Option<Arc<Stored>>),
+}
 
 impl Session {
     /// Identifiers are given in turn and `inflight` is in order of giving, so the only one in the way is the oldest,
