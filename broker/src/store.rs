@@ -357,23 +357,26 @@ impl Store {
 
     /// The body of a message: from memory while it is there, from disk otherwise.
     pub fn load(&self, stored: &Stored) -> Option<Arc<Message>> {
+        self.load_from(stored.place(), stored)
+    }
+
+    /// The same by somebody who has looked for its place a while ago.
+    fn load_from(&self, mut place: Place, stored: &Stored) -> Option<Arc<Message>> {
         loop {
-            let position = match stored.place() {
+            let position = match place {
                 Place::Memory(message) => return Some(message),
                 Place::Disk(position) => position,
             };
-            match self.segments.read(position) {
-                Some(octets) => {
-                    let message = octets.ok().and_then(|octets| message_of(&octets, stored.seq));
-                    if message.is_none() {
-                        self.figures.unreadable.fetch_add(1, Ordering::Relaxed);
-                    }
-                    return message.map(Arc::new);
+            if let Some(octets) = self.segments.read(position) {
+                let message = octets.ok().and_then(|octets| message_of(&octets, stored.seq));
+                if message.is_none() {
+                    self.figures.unreadable.fetch_add(1, Ordering::Relaxed);
                 }
-                // It was copied forward in between, and its old segment is gone: it lies elsewhere.
-                None if stored.position() != Some(position) => {}
-                None => return None,
+                return message.map(Arc::new);
             }
+            // It was copied forward in between, and its old segment is gone: it lies elsewhere.
+            stored.position().filter(|now| *now != position)?;
+            place = stored.place();
         }
     }
 

@@ -8,6 +8,7 @@ use crate::message::Qos;
 mod crash;
 mod full;
 mod memory;
+mod readers;
 
 fn message(number: u64) -> Arc<Message> {
     Arc::new(Message::new("a/b", number.to_string().as_bytes(), Qos::AtLeastOnce, Timestamp::EPOCH))

@@ -3,8 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Connect, TestBroker, publish};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::v5::{Connect5, publish5, unsubscribe5};
+use crate::harness::{Connect, Octets, TestBroker, packet, publish};
 use crate::kill::Process;
+use crate::signing::{BY_TOKEN, revoke, sign_in, token, told, upload};
 
 fn kept(device: &str) -> Connect {
     Connect { clean: false, ..Connect::of(device) }
@@ -178,5 +183,112 @@ async fn on_a_full_disk_what_must_be_stored_is_refused_and_the_rest_works_until_
     broker.metric_becomes("broker_store_refusing", 0.0).await;
     writer.exchange(&publish("news/x", "again", 1, 2), &[0x40, 2, 0, 2]).await;
     assert_eq!(reader.receive().await.payload, "again");
+    broker.stop().await;
+}
+
+/// Fills the disk with messages for `news/x`; how many there was room for, and what the next was told.
+async fn fill(writer: &mut Octets) -> (u16, Vec<u8>) {
+    let text = "x".repeat(60_000);
+    for number in 1_u16.. {
+        writer.send(&publish5(2, "news/x", number, &[], &text)).await;
+        let ack = writer.packet().await;
+        if ack.len() > 4 {
+            assert_eq!(ack[2..4], number.to_be_bytes());
+            return (number - 1, ack);
+        }
+    }
+    unreachable!("24 MiB hold less than 65535 of them")
+}
+
+#[tokio::test]
+async fn on_a_full_disk_a_client_of_mqtt_5_is_told_so_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(small) = SmallDisk::mount(dir.path()) else {
+        eprintln!("NOT RUN: a small file system can be mounted by root only");
+        return;
+    };
+    let broker = TestBroker::start_in(small.0, &[]);
+    let mut reader = broker.connect5(&Connect5::of("reader").lasting(3600)).await;
+    reader.subscribe5(&[], &[("news/x", 1)], &[1]).await;
+    reader.leave5(0, &[]).await;
+    let mut kept = broker.connect5(&Connect5::of("kept").lasting(3600)).await;
+    let filler = small.0.join("filler");
+    std::fs::write(&filler, vec![1; 14 << 20]).unwrap();
+    let mut writer = broker.client5("writer").await;
+    let (taken, ack) = fill(&mut writer).await;
+    assert!(taken > 10, "{taken}");
+    assert_eq!((ack[0], ack[4]), (0x40, 0x97), "PUBACK of the first that found no room");
+
+    writer.publish5("news/x", &[], "for a kept session", 0x97).await;
+    let pubrec = packet(0x50, &[0, 5, 0x97]);
+    kept.exchange(&publish5(4, "news/nobody", 5, &[], "its identifier must be kept"), &pubrec).await;
+    writer.exchange(&publish5(3, "news/r", 6, &[], "retained"), &packet(0x40, &[0, 6, 0x97])).await;
+    kept.subscribe5(&[], &[("news/y", 1)], &[0x97]).await;
+    let (mut refused, connack) = broker.try_connect5(&Connect5::of("new").lasting(60)).await;
+    assert_eq!(connack.reason, 0x97, "a new persistent session");
+    assert!(connack.property(31).is_some(), "and why");
+    refused.expect_closed().await;
+    let mut live = broker.client5("live").await;
+    live.subscribe5(&[], &[("news/z", 1)], &[1]).await;
+    writer.publish5("news/z", &[], "for a clean session", 0).await;
+    assert_eq!(live.receive5().await.payload, "for a clean session");
+    kept.send(&unsubscribe5(8, &["news/y"])).await;
+    kept.expect_goodbye(0x97).await;
+    let refused = "broker_connections_refused_total{reason=\"disk_full\"}";
+    assert!((broker.metric(refused).await - 1.0).abs() < 0.1);
+
+    std::fs::remove_file(&filler).unwrap();
+    broker.metric_becomes("broker_store_refusing", 0.0).await;
+    let mut kept = broker.connect5(&Connect5::of("kept").lasting(3600)).await;
+    let pubrec = packet(0x50, &[0, 5, 0x10]);
+    kept.exchange(&publish5(4, "news/nobody", 5, &[], "as a new message"), &pubrec).await;
+    broker.connect5(&Connect5::of("new").lasting(60)).await;
+    writer.publish5("news/x", &[], "again", 0).await;
+    let mut reader = broker.connect5(&Connect5::of("reader").lasting(3600)).await;
+    for _ in 0..taken {
+        assert_eq!(reader.receive5().await.payload.len(), 60_000);
+    }
+    assert_eq!(reader.receive5().await.payload, "again");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn on_a_full_disk_no_token_or_device_credential_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(small) = SmallDisk::mount(dir.path()) else {
+        eprintln!("NOT RUN: a small file system can be mounted by root only");
+        return;
+    };
+    let broker = TestBroker::start_in(small.0, &[]);
+    let read = token(&broker, "R", &["news/#"], 600).await;
+    let write = token(&broker, "W", &["news/#"], 600).await;
+    let mut holder = sign_in(&broker, 5, BY_TOKEN, &format!("R|{read}")).await;
+    let mut reader = broker.connect5(&Connect5::of("reader").lasting(3600)).await;
+    reader.subscribe5(&[], &[("news/x", 1)], &[1]).await;
+    reader.leave5(0, &[]).await;
+    let filler = small.0.join("filler");
+    std::fs::write(&filler, vec![1; 14 << 20]).unwrap();
+    let mut writer = broker.client5("writer").await;
+    fill(&mut writer).await;
+
+    let device = json!({ "client_id": "GID_TEST@@@d", "access_key": "AK1" });
+    let full = "503 disk-full: the disk of the broker is full";
+    let register = told(&broker, Method::POST, "/device-credentials", Some(device.clone()));
+    assert_eq!(register.await, full);
+    let path = format!("/tokens/{}", crate::signing::id_of(&read));
+    assert_eq!(told(&broker, Method::DELETE, &path, None).await, full);
+    holder.exchange(&upload(7, 5, &write, "W"), &packet(0x40, &[0, 7, 0x97])).await;
+    let refused = packet(0x40, &[0, 8, 0x87]);
+    holder.exchange(&publish5(2, "news/z", 8, &[], "the new token does not count"), &refused).await;
+    holder.subscribe5(&[], &[("news/z", 0)], &[0]).await;
+
+    std::fs::remove_file(&filler).unwrap();
+    broker.metric_becomes("broker_store_refusing", 0.0).await;
+    holder.exchange(&upload(9, 5, &write, "W"), &packet(0x40, &[0, 9])).await;
+    holder.send(&publish5(2, "news/z", 10, &[], "now it does")).await;
+    assert_eq!(holder.receive5().await.payload, "now it does");
+    holder.expect(&packet(0x40, &[0, 10])).await;
+    revoke(&broker, &read).await;
+    assert_eq!(told(&broker, Method::POST, "/device-credentials", Some(device)).await, "201 -: -");
     broker.stop().await;
 }
