@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use broker::codec::SubscriptionOptions;
 use broker::message::{Message, Qos};
+use broker::permissions::Permissions;
 use broker::retained::{Page, Retained};
 use broker::rules::{check_standard_filter, check_standard_topic, split_share};
 use broker::trie::{NOBODY, Trie, Wanted};
@@ -17,7 +18,8 @@ fuzz_target!(|text: &str| {
     let Some((filter, topic)) = text.split_once('\n') else { return };
     let _ = (filter.parse::<TopicFilter>(), topic.parse::<Topic>(), topic.parse::<P2pAddress>());
     let Ok(place) = split_share(filter) else { return };
-    if check_standard_filter(place.filter, &[]).is_err() || check_standard_topic(topic).is_err() {
+    let all = Permissions::unlimited();
+    if check_standard_filter(place.filter, &[], &all).is_err() || check_standard_topic(topic, &all).is_err() {
         return;
     }
     let expected = filter_matches(place.filter, topic);
