@@ -117,19 +117,14 @@ async fn a_release_is_repeated_with_its_identifier_after_kill_9() {
     reader.expect_silence().await;
 }
 
-/// A file system of 24 MiB at `at`; it is gone with the namespace this test process made for itself.
+/// A file system of 24 MiB at `at`, until it is dropped.
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    /// `None` when the machine does not let this process mount, and it is not root.
+    /// `None` when the machine does not let this process mount: scripts/test says so.
     fn mount(at: &'a Path) -> Option<Self> {
-        let mount = |at: &Path| {
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=24m", "none"]).arg(at).status()
-        };
-        let is_mounted = mount(at).is_ok_and(|status| status.success());
-        let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-        assert!(is_mounted || !is_root, "root cannot mount a small file system here");
-        is_mounted.then_some(SmallDisk(at))
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=24m", "none"]).arg(at).status();
+        mount.is_ok_and(|status| status.success()).then_some(SmallDisk(at))
     }
 }
 
@@ -143,7 +138,7 @@ impl Drop for SmallDisk<'_> {
 async fn on_a_full_disk_what_must_be_stored_is_refused_and_the_rest_works_until_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let Some(small) = SmallDisk::mount(dir.path()) else {
-        eprintln!("NOT RUN: a small file system can be mounted by root only");
+        eprintln!("NOT RUN: this process may not mount a small file system");
         return;
     };
     let broker = TestBroker::start_in(small.0, &["--stored-per-client-max", "100000"]);
@@ -204,7 +199,7 @@ async fn fill(writer: &mut Octets) -> (u16, Vec<u8>) {
 async fn on_a_full_disk_a_client_of_mqtt_5_is_told_so_and_stays() {
     let dir = tempfile::tempdir().unwrap();
     let Some(small) = SmallDisk::mount(dir.path()) else {
-        eprintln!("NOT RUN: a small file system can be mounted by root only");
+        eprintln!("NOT RUN: this process may not mount a small file system");
         return;
     };
     let broker = TestBroker::start_in(small.0, &[]);
@@ -256,7 +251,7 @@ async fn on_a_full_disk_a_client_of_mqtt_5_is_told_so_and_stays() {
 async fn on_a_full_disk_no_token_or_device_credential_changes() {
     let dir = tempfile::tempdir().unwrap();
     let Some(small) = SmallDisk::mount(dir.path()) else {
-        eprintln!("NOT RUN: a small file system can be mounted by root only");
+        eprintln!("NOT RUN: this process may not mount a small file system");
         return;
     };
     let broker = TestBroker::start_in(small.0, &[]);
