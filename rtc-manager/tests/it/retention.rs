@@ -1,3 +1,5 @@
+//! Calls and records that ended long ago are deleted, by the hands of a settable clock.
+
 use std::time::Duration;
 
 use wire::call::{CallId, PhoneMessage};
