@@ -333,6 +333,8 @@ impl Octets {
 
     pub async fn send(&mut self, octets: &[u8]) {
         self.0.write_all(octets).await.unwrap();
+        // TLS keeps what the socket had no room for until it is told to flush; reading does not send it.
+        self.0.flush().await.unwrap();
     }
 
     /// The next packet, whole.
