@@ -19,8 +19,6 @@ mod admin;
 mod clients;
 /// Credentials of single devices.
 mod device_credentials;
-/// What a request brings.
-mod extract;
 /// Sending a message.
 mod messages;
 /// What the description of the API says of all operations.

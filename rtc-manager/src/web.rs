@@ -10,8 +10,6 @@ pub mod devices;
 pub mod diagram;
 /// News as server-sent events.
 pub mod events;
-/// Queries and bodies, parsed.
-pub mod extract;
 /// The description of the API.
 pub mod openapi;
 /// HTML pages.
@@ -23,7 +21,9 @@ pub mod users;
 /// Who looks at a page.
 pub mod visitor;
 
+use service_kit::http::extract::Limits;
+
 /// Most rows of one answer.
 pub const ROWS_MAX: u32 = 1000;
-/// Rows of one answer when the request does not say.
-pub const ROWS: u32 = 100;
+/// Rows of one answer to a request that may say how many.
+pub const LIMITS: Limits = Limits { default: 100, max: ROWS_MAX };

@@ -8,13 +8,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
+use service_kit::http::extract::{Body, NoQuery, Nothing};
 use service_kit::problem::Problem;
 use service_kit::random;
 use utoipa::ToSchema;
 use wire::{GroupId, InstanceId};
 
 use super::App;
-use super::extract::{Body, Nothing};
 use crate::credential::{self, CredentialMistake, check_access_key};
 use crate::rules::{Credential, Grant, ParentTopic, Rules};
 use crate::sync::read_locked;
@@ -205,11 +205,12 @@ pub async fn list_credentials(
 /// Creates or changes a credential. Connections made with it, its tokens and its device credentials are closed, so that they sign in under the new rules.
 #[utoipa::path(put, path = "/api/v1/instances/{instance}/credentials/{access_key}", request_body = CredentialChange,
     responses((status = 200, body = CredentialMade), (status = 404, description = "no such instance"),
-        (status = 400, description = "not JSON, not an access key, or an empty secret"),
-        (status = 422, description = "a key that is missing, unknown or of another type; a group, a parent topic or a placeholder that does not exist")))]
+        (status = 400, description = "not JSON; a key that is missing, unknown or of another type; not an access key, or an empty secret"),
+        (status = 422, description = "a group, a parent topic or a placeholder that does not exist")))]
 pub async fn put_credential(
     State(app): State<Arc<App>>,
     Path((id, access_key)): Path<(String, String)>,
+    _: NoQuery,
     Body(change): Body<CredentialChange>,
 ) -> Result<Json<CredentialMade>, Problem> {
     check_access_key(&access_key)

@@ -3,24 +3,20 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use service_kit::http::extract::{Nothing, Queried};
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use wire::GroupId;
 use wire::name::ParseNameError;
 
 use super::App;
-use super::extract::Nothing;
+use super::page::LIMITS;
 use crate::client::{Client, CloseReason};
 use crate::instance::Instance;
 use crate::sync::locked;
-
-/// Most clients in one answer.
-const CLIENTS_MAX: usize = 1000;
-/// Clients in one answer that asks for no number.
-const CLIENTS_DEFAULT: usize = 100;
 
 /// A client.
 #[derive(Serialize, ToSchema)]
@@ -83,24 +79,21 @@ pub struct ClientsQuery {
     after: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Lists clients in order of client ID.
 #[utoipa::path(get, path = "/api/v1/instances/{instance}/clients", params(ClientsQuery),
     responses((status = 200, body = Vec<ClientView>), (status = 404, description = "no such instance or group"),
-        (status = 400, description = "an unknown query key, a limit outside 1 to 1000, or a value of another type")))]
+        (status = 400, description = "an unknown query key, or a value of another type"),
+        (status = 422, description = "a limit outside 1 to 1000")))]
 pub async fn list(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<ClientsQuery>,
+    Queried(query): Queried<ClientsQuery>,
 ) -> Result<Json<Vec<ClientView>>, Problem> {
     let instance = app.instance(&id)?;
-    let limit = query.limit.unwrap_or(CLIENTS_DEFAULT);
-    if !(1..=CLIENTS_MAX).contains(&limit) {
-        let detail = format!("`limit` is {limit}; 1 to {CLIENTS_MAX} are allowed");
-        return Err(Problem::bad_request("limit-invalid", detail));
-    }
+    let limit = LIMITS.check(query.limit)?;
     let mut clients = instance.clients.all();
     if let Some(group) = &query.group {
         clients.retain(|client| group_of(client) == group);
@@ -113,7 +106,7 @@ pub async fn list(
         .filter(|client| query.after.as_deref().is_none_or(|after| &*client.id > after) && starts(client))
         .map(|client| view(client))
         .filter(|view| query.online.is_none_or(|online| view.online == online));
-    Ok(Json(views.take(limit).collect()))
+    Ok(Json(views.take(limit as usize).collect()))
 }
 
 fn group_of(client: &Client) -> &str {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use service_kit::http::extract::{Body, NoQuery, Nothing, Queried};
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use wire::name::ParseNameError;
 use wire::{ClientId, GroupId};
 
 use super::App;
-use super::extract::{Body, Nothing};
-use super::page::{check_limit, no_access_key};
+use super::page::{LIMITS, no_access_key};
 use super::tokens::full;
 use crate::devices::Device;
 use crate::rules::Rules;
@@ -69,12 +69,13 @@ fn made(client_id: &ClientId, device: &Device) -> DeviceMade {
 /// Registers a device. Its secret is told this once; who has lost it asks for another one.
 #[utoipa::path(post, path = "/api/v1/instances/{instance}/device-credentials", request_body = DeviceRequest,
     responses((status = 201, body = DeviceMade), (status = 404, description = "no such instance or access key"),
-        (status = 400, description = "not JSON, or a query"),
+        (status = 400, description = "not JSON; a key that is missing, unknown or of another type; or a query"),
         (status = 409, description = "the client ID has a device credential, or the instance has as many as it may have"),
-        (status = 422, description = "a key that is missing, unknown or of another type; not a client ID; a group that does not exist or that the access key does not sign for")))]
+        (status = 422, description = "a group that does not exist or that the access key does not sign for")))]
 pub async fn register(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    _: NoQuery,
     Body(request): Body<DeviceRequest>,
 ) -> Result<(StatusCode, Json<DeviceMade>), Problem> {
     let instance = app.instance(&id)?;
@@ -117,20 +118,21 @@ pub struct DevicesQuery {
     after: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Lists device credentials in order of client ID, without secrets.
 #[utoipa::path(get, path = "/api/v1/instances/{instance}/device-credentials", params(DevicesQuery),
     responses((status = 200, body = Vec<DeviceView>), (status = 404, description = "no such instance or group"),
-        (status = 400, description = "an unknown query key, not a group or a client ID, a limit outside 1 to 1000, or a value of another type")))]
+        (status = 400, description = "an unknown query key, not a group or a client ID, or a value of another type"),
+        (status = 422, description = "a limit outside 1 to 1000")))]
 pub async fn list(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<DevicesQuery>,
+    Queried(query): Queried<DevicesQuery>,
 ) -> Result<Json<Vec<DeviceView>>, Problem> {
     let instance = app.instance(&id)?;
-    let limit = check_limit(query.limit)?;
+    let limit = LIMITS.check(query.limit)?;
     let invalid =
         |kind: &'static str| move |error: ParseNameError| Problem::bad_request(kind, error.to_string());
     let group = query.group.map(|text| text.parse::<GroupId>().map_err(invalid("group-invalid")));
@@ -145,7 +147,7 @@ pub async fn list(
     let devices = read_locked(&instance.devices);
     let wanted = |client_id: &ClientId| group.as_ref().is_none_or(|group| client_id.group() == *group);
     let found = devices.after(after.as_ref()).filter(|(client_id, _)| wanted(client_id));
-    Ok(Json(found.take(limit).map(|(client_id, device)| view(client_id, device)).collect()))
+    Ok(Json(found.take(limit as usize).map(|(client_id, device)| view(client_id, device)).collect()))
 }
 
 /// Shows a device credential, without its secret.

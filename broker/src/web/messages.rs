@@ -8,11 +8,11 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use service_kit::http::extract::{Body, NoQuery};
 use service_kit::problem::Problem;
 use service_kit::random;
 use utoipa::ToSchema;
 
-use super::extract::Body;
 use super::{App, not_stored};
 use crate::message::{Message, Qos};
 use crate::permissions::Permissions;
@@ -51,11 +51,12 @@ pub struct MessageSent {
 /// Sends a message.
 #[utoipa::path(post, path = "/api/v1/instances/{instance}/messages", request_body = SendMessage,
     responses((status = 202, body = MessageSent), (status = 404, description = "no such instance"),
-        (status = 400, description = "not JSON, both payloads, or no base64"),
-        (status = 422, description = "a key that is missing, unknown or of another type; a topic that cannot be published to, a QoS other than 0, 1, 2, or too large a payload")))]
+        (status = 400, description = "not JSON; a key that is missing, unknown or of another type; both payloads, or no base64"),
+        (status = 422, description = "a topic that cannot be published to, a QoS other than 0, 1, 2, or too large a payload")))]
 pub async fn send(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    _: NoQuery,
     Body(request): Body<SendMessage>,
 ) -> Result<(StatusCode, Json<MessageSent>), Problem> {
     let instance = app.instance(&id)?;

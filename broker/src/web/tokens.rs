@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use service_kit::http::extract::{Body, NoQuery, Nothing, Queried};
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use wire::Timestamp;
 
 use super::App;
 use super::admin::refuse_mistakes;
-use super::extract::{Body, Nothing};
-use super::page::{check_limit, no_access_key};
+use super::page::{LIMITS, no_access_key};
 use crate::credential;
 use crate::credentials::{Full, TokenOrder};
 use crate::rules::{Actions, Grant, GrantFilter};
@@ -77,12 +77,13 @@ fn view(id: &str, token: &Token, now: Timestamp) -> TokenView {
 /// Issues a token. Its text is told this once.
 #[utoipa::path(post, path = "/api/v1/instances/{instance}/tokens", request_body = TokenRequest,
     responses((status = 201, body = TokenIssued), (status = 404, description = "no such instance or access key"),
-        (status = 400, description = "not JSON, or a query"),
+        (status = 400, description = "not JSON; a key that is missing, unknown or of another type; or a query"),
         (status = 409, description = "the access key or the instance has as many tokens as it may have"),
-        (status = 422, description = "a key that is missing, unknown or of another type; no topic or more than 100, one of a parent topic, a group or a placeholder that does not exist; a time that is less than 60 seconds ahead")))]
+        (status = 422, description = "no topic or more than 100, one of a parent topic, a group or a placeholder that does not exist; a time that is less than 60 seconds ahead")))]
 pub async fn issue(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    _: NoQuery,
     Body(request): Body<TokenRequest>,
 ) -> Result<(StatusCode, Json<TokenIssued>), Problem> {
     let instance = app.instance(&id)?;
@@ -129,20 +130,21 @@ pub struct TokensQuery {
     after: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Lists tokens in order of their making, without secrets. Those that expired more than a day ago are forgotten.
 #[utoipa::path(get, path = "/api/v1/instances/{instance}/tokens", params(TokensQuery),
     responses((status = 200, body = Vec<TokenView>), (status = 404, description = "no such instance or access key"),
-        (status = 400, description = "an unknown query key, a limit outside 1 to 1000, or a value of another type")))]
+        (status = 400, description = "an unknown query key, or a value of another type"),
+        (status = 422, description = "a limit outside 1 to 1000")))]
 pub async fn list(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<TokensQuery>,
+    Queried(query): Queried<TokensQuery>,
 ) -> Result<Json<Vec<TokenView>>, Problem> {
     let instance = app.instance(&id)?;
-    let limit = check_limit(query.limit)?;
+    let limit = LIMITS.check(query.limit)?;
     if let Some(access_key) = &query.access_key
         && !instance.rules().credentials.contains_key(access_key)
     {
@@ -153,7 +155,7 @@ pub async fn list(
     let after = tokens.after(query.after.as_deref().unwrap_or_default());
     let wanted = |token: &Token| query.access_key.as_ref().is_none_or(|key| *key == token.access_key);
     let views = after.filter(|(_, token)| wanted(token)).map(|(id, token)| view(id, token, now));
-    Ok(Json(views.take(limit).collect()))
+    Ok(Json(views.take(limit as usize).collect()))
 }
 
 /// Shows a token, and whether it is valid.

@@ -87,11 +87,11 @@ async fn names_out_of_their_shape_and_unknown_ones_get_a_problem_and_change_noth
     insta::assert_snapshot!(told(Method::PUT, "/nowhere/topics/a").await, @"404 instance-not-found: there is no instance `nowhere`");
     insta::assert_snapshot!(told(Method::DELETE, "/mqtt-test/topics/none").await, @"404 topic-not-found: there is no parent topic `none`");
     insta::assert_snapshot!(told(Method::PATCH, "/mqtt-test/topics").await, @"405 method-not-allowed: Method Not Allowed");
-    insta::assert_snapshot!(told(Method::GET, "/mqtt-test/groups?limit=3").await, @"400 query-not-taken: this operation takes no query");
-    insta::assert_snapshot!(told(Method::PUT, "/mqtt-test/groups/GID_MORE?force=true").await, @"400 query-not-taken: this operation takes no query");
+    insta::assert_snapshot!(told(Method::GET, "/mqtt-test/groups?limit=3").await, @"400 bad-query: this operation takes no query, so `limit=3` means nothing");
+    insta::assert_snapshot!(told(Method::PUT, "/mqtt-test/groups/GID_MORE?force=true").await, @"400 bad-query: this operation takes no query, so `force=true` means nothing");
     insta::assert_snapshot!(told(Method::POST, "/mqtt-test/clients/GID_TEST@@@nobody/disconnect").await, @"404 client-not-found: client `GID_TEST@@@nobody` has never connected");
     let body = Some(json!({ "id": "GID_MORE" }));
-    insta::assert_snapshot!(answer(&broker, Method::PUT, "/mqtt-test/groups/GID_MORE", body).await, @"400 body-not-taken: this operation takes no body");
+    insta::assert_snapshot!(answer(&broker, Method::PUT, "/mqtt-test/groups/GID_MORE", body).await, @"400 bad-body: this operation takes no body, and 17 octets came");
     assert_eq!(laid_down(&broker).await, before);
 }
 
@@ -107,9 +107,9 @@ async fn a_message_that_cannot_be_sent_gets_a_problem_and_reaches_nobody() {
     insta::assert_snapshot!(told(message(&format!("news/{}", "x".repeat(60)))).await, @"422 topic-refused: the topic is not valid: topic has 65 characters, 3 to 64 are allowed");
     insta::assert_snapshot!(told(Some(json!({ "topic": "news/x", "payload": "x", "payload_base64": "eA==" }))).await, @"400 payload-invalid: give `payload` or `payload_base64`, not both");
     insta::assert_snapshot!(told(Some(json!({ "topic": "news/x", "qos": 3 }))).await, @"422 qos-invalid: qos is 0, 1 or 2");
-    insta::assert_snapshot!(told(Some(json!({ "topic": "news/x", "retained": true }))).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: retained: unknown field `retained`, expected one of `topic`, `payload`, `payload_base64`, `qos`, `retain`, `clean_session` at line 1 column 11");
-    insta::assert_snapshot!(told(Some(json!({}))).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: missing field `topic` at line 1 column 2");
-    insta::assert_snapshot!(told(None).await, @"415 unsupported-media-type: Expected request with `Content-Type: application/json`");
+    insta::assert_snapshot!(told(Some(json!({ "topic": "news/x", "retained": true }))).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: retained: unknown field `retained`, expected one of `topic`, `payload`, `payload_base64`, `qos`, `retain`, `clean_session` at line 1 column 11");
+    insta::assert_snapshot!(told(Some(json!({}))).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: missing field `topic` at line 1 column 2");
+    insta::assert_snapshot!(told(None).await, @"415 bad-body: Expected request with `Content-Type: application/json`");
     reader.expect_silence().await;
     let refused = broker.metric("broker_publish_refused_total").await;
     assert!((refused - 3.0).abs() < f64::EPSILON, "{refused}");
@@ -122,14 +122,14 @@ async fn a_credential_names_only_what_exists() {
     let told =
         async |body: Value| answer(&broker, Method::PUT, "/mqtt-test/credentials/AKX", Some(body)).await;
     let grant = |topic: &str, actions: &str| json!({ "allow": [{ "topic": topic, "actions": actions }] });
-    insta::assert_snapshot!(told(json!({})).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: missing field `allow` at line 1 column 2");
-    insta::assert_snapshot!(told(json!({ "allow": [], "colour": 1 })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `secret`, `groups`, `allow` at line 1 column 20");
-    insta::assert_snapshot!(told(json!({ "allow": [{ "topic": "news/#", "actions": "R", "qos": 1 }] })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: allow[0].qos: unknown field `qos`, expected `topic` or `actions` at line 1 column 30");
+    insta::assert_snapshot!(told(json!({})).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: missing field `allow` at line 1 column 2");
+    insta::assert_snapshot!(told(json!({ "allow": [], "colour": 1 })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `secret`, `groups`, `allow` at line 1 column 20");
+    insta::assert_snapshot!(told(json!({ "allow": [{ "topic": "news/#", "actions": "R", "qos": 1 }] })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: allow[0].qos: unknown field `qos`, expected `topic` or `actions` at line 1 column 30");
     insta::assert_snapshot!(told(json!({ "allow": [], "groups": [] })).await, @"422 groups-empty: `groups` is empty, so nobody could sign in; leave it out for any group of the instance");
-    insta::assert_snapshot!(told(json!({ "allow": [], "groups": ["RTC"] })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: groups[0]: group ID `RTC` has fewer than 7 characters at line 1 column 28");
+    insta::assert_snapshot!(told(json!({ "allow": [], "groups": ["RTC"] })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: groups[0]: group ID `RTC` has fewer than 7 characters at line 1 column 28");
     insta::assert_snapshot!(told(json!({ "allow": [], "secret": "" })).await, @"400 secret-invalid: a secret must not be empty");
-    insta::assert_snapshot!(told(grant("news/#", "X")).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: allow[0].actions: unknown variant `X`, expected one of `R`, `W`, `RW` at line 1 column 24");
-    insta::assert_snapshot!(told(grant("news/#/x", "R")).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: allow[0].topic: `news/#/x` is not a topic filter of 1 to 64 characters with well-placed wildcards at line 1 column 44");
+    insta::assert_snapshot!(told(grant("news/#", "X")).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: allow[0].actions: unknown variant `X`, expected one of `R`, `W`, `RW` at line 1 column 24");
+    insta::assert_snapshot!(told(grant("news/#/x", "R")).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: allow[0].topic: `news/#/x` is not a topic filter of 1 to 64 characters with well-placed wildcards at line 1 column 44");
     insta::assert_snapshot!(told(grant("news/{client}", "R")).await, @"422 placeholder-unknown: grant `news/{client}`: `{client}` stands for nothing; the only placeholder is {device}");
     let both = json!({ "groups": ["GID_NOBODY"], "allow": [{ "topic": "old/#", "actions": "R" }] });
     insta::assert_snapshot!(told(both).await, @"422 group-unknown: group `GID_NOBODY` does not exist in the instance; its groups: GID_OTHER, GID_TEST; grant `old/#`: parent topic `old` does not exist in the instance; its parent topics: down, news, up");
@@ -159,11 +159,11 @@ async fn clients_come_in_pages_and_a_wrong_question_is_refused() {
     assert_eq!(ids("?group=GID_OTHER").await, "");
     let told =
         async |query: &str| answer(&broker, Method::GET, &format!("/mqtt-test/clients?{query}"), None).await;
-    insta::assert_snapshot!(told("limit=0").await, @"400 limit-invalid: `limit` is 0; 1 to 1000 are allowed");
-    insta::assert_snapshot!(told("limit=1001").await, @"400 limit-invalid: `limit` is 1001; 1 to 1000 are allowed");
-    insta::assert_snapshot!(told("limit=ten").await, @"400 bad-request: Failed to deserialize query string: limit: invalid digit found in string");
-    insta::assert_snapshot!(told("online=maybe").await, @"400 bad-request: Failed to deserialize query string: online: provided string was not `true` or `false`");
-    insta::assert_snapshot!(told("page=2").await, @"400 bad-request: Failed to deserialize query string: page: unknown field `page`, expected one of `group`, `prefix`, `online`, `after`, `limit`");
+    insta::assert_snapshot!(told("limit=0").await, @"422 bad-limit: limit is 0, 1 to 1000 are allowed");
+    insta::assert_snapshot!(told("limit=1001").await, @"422 bad-limit: limit is 1001, 1 to 1000 are allowed");
+    insta::assert_snapshot!(told("limit=ten").await, @"400 bad-query: Failed to deserialize query string: limit: invalid digit found in string");
+    insta::assert_snapshot!(told("online=maybe").await, @"400 bad-query: Failed to deserialize query string: online: provided string was not `true` or `false`");
+    insta::assert_snapshot!(told("page=2").await, @"400 bad-query: Failed to deserialize query string: page: unknown field `page`, expected one of `group`, `prefix`, `online`, `after`, `limit`");
     insta::assert_snapshot!(told("group=RTC").await, @"400 group-invalid: group ID `RTC` has fewer than 7 characters");
     insta::assert_snapshot!(told("group=GID_NOBODY").await, @"404 group-not-found: there is no group `GID_NOBODY`");
 }
@@ -206,13 +206,13 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     get …: 200 400 401
     put …/{instance}: 204 400 401 500 503
-    get …/{instance}/clients: 200 400 401 404
+    get …/{instance}/clients: 200 400 401 404 422
     get …/{instance}/clients/{client_id}: 200 400 401 404
     post …/{instance}/clients/{client_id}/disconnect: 204 400 401 404 409 500 503
     get …/{instance}/credentials: 200 400 401 404
     delete …/{instance}/credentials/{access_key}: 204 400 401 404 500 503
     put …/{instance}/credentials/{access_key}: 200 400 401 404 413 415 422 500 503
-    get …/{instance}/device-credentials: 200 400 401 404
+    get …/{instance}/device-credentials: 200 400 401 404 422
     post …/{instance}/device-credentials: 201 400 401 404 409 413 415 422 500 503
     delete …/{instance}/device-credentials/{client_id}: 204 400 401 404 500 503
     get …/{instance}/device-credentials/{client_id}: 200 400 401 404
@@ -221,7 +221,7 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     delete …/{instance}/groups/{group}: 204 400 401 404 500 503
     put …/{instance}/groups/{group}: 204 400 401 404 500 503
     post …/{instance}/messages: 202 400 401 404 413 415 422 500 503
-    get …/{instance}/tokens: 200 400 401 404
+    get …/{instance}/tokens: 200 400 401 404 422
     post …/{instance}/tokens: 201 400 401 404 409 413 415 422 500 503
     delete …/{instance}/tokens/{token_id}: 204 400 401 404 500 503
     get …/{instance}/tokens/{token_id}: 200 400 401 404

@@ -89,7 +89,7 @@ async fn a_device_that_cannot_be_registered_gets_a_problem_and_is_not() {
     insta::assert_snapshot!(refused(json!({ "client_id": ID, "access_key": "AK7" })).await, @"404 credential-not-found: there is no access key `AK7`");
     insta::assert_snapshot!(refused(json!({ "client_id": "GID_NONE@@@a", "access_key": "AK2" })).await, @"422 group-unknown: there is no group `GID_NONE`");
     insta::assert_snapshot!(refused(json!({ "client_id": "GID_OTHER@@@a", "access_key": "AK1" })).await, @"422 group-not-allowed: the access key does not sign for group `GID_OTHER`");
-    insta::assert_snapshot!(refused(json!({ "client_id": "a", "access_key": "AK1" })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: client_id: client ID `a` is not <GroupID>@@@<DeviceID> at line 1 column 36");
+    insta::assert_snapshot!(refused(json!({ "client_id": "a", "access_key": "AK1" })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: client_id: client ID `a` is not <GroupID>@@@<DeviceID> at line 1 column 36");
     assert_eq!(api(&broker, Method::GET, "/device-credentials", None).await.1, json!([]));
     register(&broker, ID).await;
     insta::assert_snapshot!(refused(json!({ "client_id": ID, "access_key": "AK1" })).await, @"409 device-credential-exists: client `GID_TEST@@@a` has a device credential; refresh it instead");

@@ -276,12 +276,12 @@ async fn a_token_that_cannot_be_issued_gets_a_problem_and_is_not() {
     insta::assert_snapshot!(refused(json!({ "topics": ["old/x"] })).await, @"422 parent-topic-unknown: grant `old/x`: parent topic `old` does not exist in the instance; its parent topics: down, news, up");
     insta::assert_snapshot!(refused(json!({ "topics": ["$SYS/uploadToken"] })).await, @"422 system-topic: grant `$SYS/uploadToken`: of the system topics only $SYS/status/<GroupID> can be granted, and only to read");
     insta::assert_snapshot!(refused(json!({ "expire_time": 0 })).await, @"422 expire-time-invalid: `expire_time` must be at least 60 seconds ahead");
-    insta::assert_snapshot!(refused(json!({ "actions": "R,W" })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: actions: unknown variant `R,W`, expected one of `R`, `W`, `RW` at line 1 column 35");
-    insta::assert_snapshot!(refused(json!({ "client_id": ID })).await, @"422 unprocessable-entity: Failed to deserialize the JSON body into the target type: client_id: unknown field `client_id`, expected one of `access_key`, `actions`, `topics`, `expire_time` at line 1 column 45");
+    insta::assert_snapshot!(refused(json!({ "actions": "R,W" })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: actions: unknown variant `R,W`, expected one of `R`, `W`, `RW` at line 1 column 35");
+    insta::assert_snapshot!(refused(json!({ "client_id": ID })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: client_id: unknown field `client_id`, expected one of `access_key`, `actions`, `topics`, `expire_time` at line 1 column 45");
     assert_eq!(api(&broker, Method::GET, "/tokens", None).await.1, json!([]));
     insta::assert_snapshot!(told(&broker, Method::GET, "/tokens/none.secret", None).await, @"404 token-not-found: there is no token with the ID `none`");
     insta::assert_snapshot!(told(&broker, Method::DELETE, "/tokens/none", None).await, @"404 token-not-found: there is no token with the ID `none`");
-    insta::assert_snapshot!(told(&broker, Method::GET, "/tokens?limit=0", None).await, @"400 limit-invalid: `limit` is 0; 1 to 1000 are allowed");
+    insta::assert_snapshot!(told(&broker, Method::GET, "/tokens?limit=0", None).await, @"422 bad-limit: limit is 0, 1 to 1000 are allowed");
     insta::assert_snapshot!(told(&broker, Method::GET, "/tokens?access_key=AK7", None).await, @"404 credential-not-found: there is no access key `AK7`");
 }
 

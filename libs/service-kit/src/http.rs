@@ -6,6 +6,8 @@
 //! `GET /login`     the page to sign in with the API token; `POST` starts a session, so that forms of pages work
 //! `POST /logout`   ends the session
 
+/// What a request brings, parsed.
+pub mod extract;
 /// What is refused: told as a Problem or as a page for people, and counted.
 mod refusals;
 /// Sessions of signed-in browsers.

@@ -9,14 +9,14 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use service_kit::clock::Clock;
+use service_kit::http::extract::Queried;
 use service_kit::problem::Problem;
 use tokio::sync::Mutex;
 use utoipa::{IntoParams, ToSchema};
 use wire::Timestamp;
 
 use super::Shared;
-use super::extract::Queried;
-use super::listing::{Listing, limit};
+use super::listing::{LIMITS, Listing};
 
 /// How long a verification holds.
 const FRESH: Duration = Duration::from_secs(10);
@@ -74,7 +74,7 @@ pub(super) struct AuditQuery {
 
 impl AuditQuery {
     pub(super) fn search(&self) -> Result<Search, Problem> {
-        let limit = limit(self.limit)?;
+        let limit = LIMITS.check(self.limit)?;
         let given = |text: &Option<String>| {
             text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
         };

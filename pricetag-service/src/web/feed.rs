@@ -4,12 +4,12 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use service_kit::http::Routine;
+use service_kit::http::extract::{Body, Params, Queried};
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use wire::till::{StoreId, TillFeed, TillId};
 
 use super::Shared;
-use super::extract::{Body, Params, Queried};
 use super::listing::Listing;
 use super::places::store_view;
 use super::setup::{TillPosition, till_reply};

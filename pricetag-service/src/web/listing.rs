@@ -1,13 +1,11 @@
 //! Lists in pages: a limit, and where the next page begins.
 
 use serde::Serialize;
-use service_kit::problem::Problem;
+use service_kit::http::extract::Limits;
 use utoipa::ToSchema;
 
-/// Most items on a page.
-pub(super) const LIMIT_MAX: u32 = 500;
-/// Items on a page when nobody says otherwise.
-pub(super) const LIMIT_DEFAULT: u32 = 100;
+/// Items on a page.
+pub(super) const LIMITS: Limits = Limits { default: 100, max: 500 };
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,17 +29,5 @@ impl<T> Listing<T> {
         items.truncate(limit);
         let next = items.last().filter(|_| has_more).map(cursor);
         Listing { items, next }
-    }
-}
-
-/// The limit somebody asked for.
-pub(super) fn limit(asked: Option<u32>) -> Result<u32, Problem> {
-    match asked {
-        None => Ok(LIMIT_DEFAULT),
-        Some(limit @ 1..=LIMIT_MAX) => Ok(limit),
-        Some(limit) => {
-            let detail = format!("limit is {limit}, 1 to {LIMIT_MAX} are allowed");
-            Err(Problem::unprocessable("bad-limit", detail))
-        }
     }
 }

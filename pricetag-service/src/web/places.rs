@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 use utoipa::IntoParams;
 use wire::DeviceId;
 use wire::till::StoreId;
 
-use super::extract::{Params, Queried};
 use super::filters::{Narrowed, known};
 use super::listing::Listing;
 use super::{App, Shared};

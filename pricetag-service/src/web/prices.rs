@@ -5,14 +5,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
+use service_kit::http::extract::{Body, Params, Queried};
 use service_kit::problem::Problem;
 use sqlx::AnyConnection;
 use utoipa::{IntoParams, ToSchema};
 use wire::till::{ProductId, StoreId};
 
-use super::extract::{Body, By, Params, Queried, price, value};
+use super::extract::{By, price, value};
 use super::filters::{self, CHANGE_STATES, Narrowed, known};
-use super::listing::{Listing, limit};
+use super::listing::{LIMITS, Listing};
 use super::{App, Shared};
 use crate::names::{ChangeId, ProductKey};
 use crate::shop::words::{Command, Refusal, Reply};
@@ -37,7 +38,7 @@ pub(super) async fn list_products(
     Queried(query): Queried<ProductQuery>,
 ) -> Result<Json<Listing<ProductView>>, Problem> {
     super::places::store_view(&app, &store).await?;
-    let limit = limit(query.limit)?;
+    let limit = LIMITS.check(query.limit)?;
     let filter = ProductFilter {
         store: Some(store.to_string()),
         product: None,
@@ -150,7 +151,7 @@ pub(super) async fn list_changes(
     State(app): Shared,
     Queried(query): Queried<ChangeQuery>,
 ) -> Result<Json<Listing<ChangeView>>, Problem> {
-    let limit = limit(query.limit)?;
+    let limit = LIMITS.check(query.limit)?;
     let mut db = app.database.snapshot().await?;
     let filter = ChangeFilter {
         state: filters::state(query.state, &CHANGE_STATES)?,

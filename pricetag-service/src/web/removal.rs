@@ -2,13 +2,14 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use service_kit::http::extract::Params;
 use service_kit::problem::Problem;
 use wire::DeviceId;
 use wire::tag::TagId;
 use wire::till::{ProductId, StoreId, TillId};
 
 use super::Shared;
-use super::extract::{By, Params};
+use super::extract::By;
 use crate::names::ProductKey;
 use crate::shop::words::{Command, Thing};
 

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use service_kit::config::signature_username;
+use service_kit::http::extract::{Body, Params};
 use service_kit::problem::Problem;
 use utoipa::ToSchema;
 use wire::DeviceId;
@@ -14,7 +15,7 @@ use wire::tag::{RadioKey, TagId};
 use wire::till::{ProductId, StoreId, TillId};
 
 use super::Shared;
-use super::extract::{Body, By, Params, price, value};
+use super::extract::{By, price, value};
 use super::places::store_view;
 use super::prices::product_view;
 use super::tags::tag_view;

@@ -5,15 +5,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 use sqlx::AnyConnection;
 use utoipa::{IntoParams, ToSchema};
 use wire::face::{Face, FaceHash};
 use wire::tag::TagId;
 
-use super::extract::{By, Params, Queried};
+use super::extract::By;
 use super::filters::{self, Narrowed, known};
-use super::listing::{Listing, limit};
+use super::listing::{LIMITS, Listing};
 use super::{App, Shared};
 use crate::shop::words::{Command, Refusal};
 use crate::store::devices::{self, TagFilter, TagView};
@@ -42,7 +43,7 @@ pub(super) async fn list_tags(
     State(app): Shared,
     Queried(query): Queried<TagQuery>,
 ) -> Result<Json<Listing<TagView>>, Problem> {
-    let limit = limit(query.limit)?;
+    let limit = LIMITS.check(query.limit)?;
     let mut db = app.database.snapshot().await?;
     let filter = TagFilter {
         after: filters::cursor::<TagId>("after", query.after)?,

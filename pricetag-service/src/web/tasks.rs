@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 use sqlx::AnyConnection;
 use utoipa::IntoParams;
 
-use super::extract::{Params, Queried};
 use super::filters::{self, Narrowed, TASK_STATES, known};
-use super::listing::{Listing, limit};
+use super::listing::{LIMITS, Listing};
 use super::{App, Shared};
 use crate::names::TaskId;
 use crate::store::tasks::{self, TaskFilter, TaskView, TransitionView};
@@ -35,7 +35,7 @@ pub(super) struct TaskQuery {
 impl TaskQuery {
     /// What it asks for, when all of it exists.
     pub(super) async fn split(self, db: &mut AnyConnection) -> Result<(TaskFilter, u32), Problem> {
-        let limit = limit(self.limit)?;
+        let limit = LIMITS.check(self.limit)?;
         let filter = TaskFilter {
             state: filters::state(self.state, &TASK_STATES)?,
             before: filters::task_cursor(self.before)?,

@@ -7,11 +7,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
+use service_kit::http::extract::{NoBody, NoQuery, Queried};
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use wire::call::CallId;
 
-use super::extract::{Limit, NoBody, NoQuery, Queried};
+use super::LIMITS;
 use crate::app::{App, parse_user, stopping, unreadable};
 use crate::desk::CallEnd;
 use crate::store::records::{BranchRow, CallFilter, CallRow, RecordRow, StepRow};
@@ -57,7 +58,7 @@ pub struct ListQuery {
     /// At most so many.
     #[serde(default)]
     #[param(value_type = u32, minimum = 1, maximum = 1000, default = 100, required = false)]
-    limit: Limit,
+    limit: Option<u32>,
 }
 
 /// A call with its phones and its timeline.
@@ -80,7 +81,8 @@ pub fn parse_call(text: &str) -> Result<CallId, Problem> {
 /// Calls, the newest first.
 #[utoipa::path(get, path = "/api/v1/calls", params(ListQuery), responses(
     (status = 200, body = Vec<CallRow>),
-    (status = 400, description = "a query that is not known, no such state, no user, or a limit out of range")
+    (status = 400, description = "a query that is not known, no such state, no user, or a limit that is no number"),
+    (status = 422, description = "a limit out of range")
 ))]
 pub async fn list(
     State(app): State<Arc<App>>,
@@ -91,7 +93,7 @@ pub async fn list(
         state: query.state.map(Standing::name).unwrap_or_default().to_owned(),
         user: user.map(String::from).unwrap_or_default(),
         call: String::new(),
-        limit: query.limit.rows(),
+        limit: LIMITS.check(query.limit)?,
     };
     app.store.list_calls(&filter).await.map(Json).map_err(|e| unreadable(&e))
 }
@@ -160,13 +162,14 @@ pub struct RecordQuery {
     /// At most so many.
     #[serde(default)]
     #[param(value_type = u32, minimum = 1, maximum = 1000, default = 100, required = false)]
-    limit: Limit,
+    limit: Option<u32>,
 }
 
 /// Call detail records, the newest first.
 #[utoipa::path(get, path = "/api/v1/cdrs", params(RecordQuery), responses(
     (status = 200, body = Vec<RecordRow>),
-    (status = 400, description = "a query that is not known, no user, or a limit out of range")
+    (status = 400, description = "a query that is not known, no user, or a limit that is no number"),
+    (status = 422, description = "a limit out of range")
 ))]
 pub async fn records(
     State(app): State<Arc<App>>,
@@ -174,5 +177,5 @@ pub async fn records(
 ) -> Result<Json<Vec<RecordRow>>, Problem> {
     let user = query.user.map(|user| parse_user(&user)).transpose()?;
     let user = user.as_ref().map_or("", |user| user.as_str());
-    app.store.list_records(user, query.limit.rows()).await.map(Json).map_err(|e| unreadable(&e))
+    app.store.list_records(user, LIMITS.check(query.limit)?).await.map(Json).map_err(|e| unreadable(&e))
 }

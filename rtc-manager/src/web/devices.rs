@@ -8,13 +8,13 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use service_kit::http::extract::{Body, NoQuery, Queried};
 use service_kit::problem::Problem;
 use subtle::ConstantTimeEq;
 use utoipa::{IntoParams, ToSchema};
 use wire::call::UserId;
 use wire::registration::{INSTALLATION_CHARS_MAX, RegisteredDevice};
 
-use super::extract::{Body, NoQuery, Queried};
 use super::{ROWS_MAX, users};
 use crate::app::{App, parse_user, stopping, unreadable};
 use crate::lockout::{Locked, Noted, Pair};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
+use service_kit::http::extract::NoQuery;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::extract::NoQuery;
 use crate::app::App;
 use crate::desk::News;
 

@@ -6,13 +6,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use service_kit::http::extract::{NoBody, NoQuery, Queried};
 use service_kit::problem::Problem;
 use service_kit::random::secret_text;
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ROWS_MAX;
-use super::extract::{NoBody, NoQuery, Queried};
 use crate::app::{App, parse_user, stopping, unreadable};
 use crate::desk::{IfKnown, UserPut};
 use crate::store::people::UserRow;

@@ -37,14 +37,14 @@ async fn a_bad_question_is_answered_with_what_is_allowed() {
     insta::assert_snapshot!(detail(app.get("/api/v1/calls?state=dancing").await), @"400 Failed to deserialize query string: state: unknown variant `dancing`, expected one of `live`, `inviting`, `alerting`, `active`, `ended`");
     insta::assert_snapshot!(detail(app.get("/api/v1/calls?state=").await), @"400 Failed to deserialize query string: state: unknown variant ``, expected one of `live`, `inviting`, `alerting`, `active`, `ended`");
     insta::assert_snapshot!(detail(app.get("/api/v1/calls?phase=bogus").await), @"400 Failed to deserialize query string: phase: unknown field `phase`, expected one of `state`, `user`, `limit`");
-    insta::assert_snapshot!(detail(app.get("/api/v1/calls?limit=0").await), @"400 Failed to deserialize query string: limit: `0` is no number from 1 to 1000");
-    insta::assert_snapshot!(detail(app.get("/api/v1/calls?limit=1001").await), @"400 Failed to deserialize query string: limit: `1001` is no number from 1 to 1000");
-    insta::assert_snapshot!(detail(app.get("/api/v1/cdrs?limit=many").await), @"400 Failed to deserialize query string: limit: `many` is no number from 1 to 1000");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls?limit=0").await), @"422 limit is 0, 1 to 1000 are allowed");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls?limit=1001").await), @"422 limit is 1001, 1 to 1000 are allowed");
+    insta::assert_snapshot!(detail(app.get("/api/v1/cdrs?limit=many").await), @"400 Failed to deserialize query string: limit: invalid digit found in string");
     insta::assert_snapshot!(detail(app.get("/api/v1/cdrs?caller=alice").await), @"400 Failed to deserialize query string: caller: unknown field `caller`, expected `user` or `limit`");
     insta::assert_snapshot!(detail(app.get("/api/v1/devices?user=alice&user=bob").await), @"400 Failed to deserialize query string: duplicate field `user`");
-    insta::assert_snapshot!(detail(app.get("/api/v1/users?user=alice").await), @"400 this path takes no query, so `user=alice` means nothing");
-    insta::assert_snapshot!(detail(app.get("/api/v1/calls/none?full=1").await), @"400 this path takes no query, so `full=1` means nothing");
-    insta::assert_snapshot!(detail(app.get("/api/v1/events?call=none").await), @"400 this path takes no query, so `call=none` means nothing");
+    insta::assert_snapshot!(detail(app.get("/api/v1/users?user=alice").await), @"400 this operation takes no query, so `user=alice` means nothing");
+    insta::assert_snapshot!(detail(app.get("/api/v1/calls/none?full=1").await), @"400 this operation takes no query, so `full=1` means nothing");
+    insta::assert_snapshot!(detail(app.get("/api/v1/events?call=none").await), @"400 this operation takes no query, so `call=none` means nothing");
     assert_eq!(app.get("/api/v1/calls?limit=1000&state=live&user=alice").await.0, 200);
     insta::assert_snapshot!(detail(app.put_user("dora?rotated=true").await), @"400 Failed to deserialize query string: rotated: unknown field `rotated`, expected `rotate`");
     insta::assert_snapshot!(detail(app.put_user("dora?rotate=yes").await), @"400 Failed to deserialize query string: rotate: provided string was not `true` or `false`");
@@ -132,10 +132,10 @@ async fn the_description_lists_every_error_answer() {
     }
     assert!(api["components"]["schemas"]["Problem"]["properties"]["detail"].is_object());
     insta::assert_snapshot!(lines.join("\n"), @r"
-    get /api/v1/calls: 400 500
+    get /api/v1/calls: 400 422 500
     get /api/v1/calls/{call}: 400 404 500
     post /api/v1/calls/{call}/end: 400 401 404 413 500 503
-    get /api/v1/cdrs: 400 500
+    get /api/v1/cdrs: 400 422 500
     get /api/v1/devices: 400 500
     post /api/v1/devices: 400 401 404 409 413 415 422 429 500 503
     get /api/v1/events: 400 500

@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::extract::State;
 use serde_json::Value;
+use service_kit::http::extract::Queried;
 use service_kit::problem::Problem;
 
 use super::{Page, Visitor};
 use crate::web::Shared;
 use crate::web::audit::{AuditQuery, RecordView, VerificationView};
-use crate::web::extract::Queried;
 use crate::web::texts::time;
 
 /// Most steps of a record in the table.

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Redirect;
 use serde::Deserialize;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 
 use super::timeline::Timeline;
@@ -14,7 +15,6 @@ use crate::shop::words::{Command, Refusal, Reply};
 use crate::store::feed::{self, TillFilter, TillView};
 use crate::store::prices::{self, ChangeFilter, ChangeView};
 use crate::store::tasks::{self, TaskFilter, TaskView};
-use crate::web::extract::{Params, Queried};
 use crate::web::filters::{self, CHANGE_STATES};
 use crate::web::prices::{change_id, change_view, read_change};
 use crate::web::{App, Shared};

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
+use service_kit::http::extract::Params;
 use service_kit::problem::Problem;
 use wire::tag::TagId;
 
@@ -11,7 +12,6 @@ use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::feed::TillView;
 use crate::store::prices::{self, ChangeFilter, ChangeView};
 use crate::store::tasks::{self, Summary};
-use crate::web::extract::Params;
 use crate::web::tags::tag_view;
 use crate::web::{App, Shared};
 

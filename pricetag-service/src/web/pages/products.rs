@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
 use serde::Deserialize;
 use service_kit::http::ToldByPage;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 use wire::till::{PRICE_MINOR_MAX, ParsePriceError, Price, ProductId, StoreId};
 
@@ -17,7 +18,6 @@ use crate::shop::words::{Command, Refusal, Reply};
 use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::feed::{self, TillFilter, TillView};
 use crate::store::prices::{self, ChangeFilter, ChangeView, ProductFilter, ProductView};
-use crate::web::extract::{Params, Queried};
 use crate::web::filters;
 use crate::web::prices::product_view;
 use crate::web::texts::money;

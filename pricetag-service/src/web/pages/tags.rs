@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Redirect;
 use serde::Deserialize;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 use wire::tag::TagId;
 
@@ -13,7 +14,6 @@ use crate::names::Actor;
 use crate::shop::words::{Command, Refusal};
 use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::tasks::{self, TaskFilter, TaskView};
-use crate::web::extract::{Params, Queried};
 use crate::web::filters::{self, Narrowed, known};
 use crate::web::tags::read_tag;
 use crate::web::texts::time;

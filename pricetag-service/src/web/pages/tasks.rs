@@ -2,12 +2,12 @@
 
 use askama::Template;
 use axum::extract::State;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 
 use super::{Page, Visitor};
 use crate::store::tasks::{self, TaskFilter, TaskView, TransitionView};
 use crate::web::Shared;
-use crate::web::extract::{Params, Queried};
 use crate::web::filters::TASK_STATES;
 use crate::web::tasks::{TaskQuery, task_id, task_view};
 

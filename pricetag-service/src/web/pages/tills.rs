@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Redirect;
 use serde::Deserialize;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 use sqlx::AnyConnection;
 use wire::till::{StoreId, TillId};
@@ -13,7 +14,6 @@ use crate::engine::desk::CommandError;
 use crate::names::Actor;
 use crate::shop::words::{Command, Refusal};
 use crate::store::feed::{self, TillFilter, TillView};
-use crate::web::extract::{Params, Queried};
 use crate::web::{App, Shared};
 
 #[derive(Debug, Deserialize)]
