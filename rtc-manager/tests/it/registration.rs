@@ -72,7 +72,7 @@ async fn a_bad_registration_is_refused_and_counted() {
     let plain = app.client.post(app.url("/api/v1/devices")).body("alice");
     insta::assert_snapshot!(kind(app.send(plain).await), @"415 urn:problem:bad-body: Expected request with `Content-Type: application/json`");
     let queried = app.client.post(app.url("/api/v1/devices?user=alice"));
-    insta::assert_snapshot!(kind(app.send(queried).await), @"400 urn:problem:bad-query: this path takes no query, so `user=alice` means nothing");
+    insta::assert_snapshot!(kind(app.send(queried).await), @"400 urn:problem:bad-query: this operation takes no query, so `user=alice` means nothing");
     assert_eq!(app.register("alice", secret, "first").await.0, 200);
     insta::assert_snapshot!(kind(app.register("alice", secret, "second").await), @"409 urn:problem:too-many-devices: the user has as many phones as --devices-per-user-max allows");
     insta::assert_snapshot!(kind(app.put_user(&"u".repeat(35)).await), @"422 urn:problem:user-name-too-long: a user who has phones has at most 34 characters");
