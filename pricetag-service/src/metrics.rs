@@ -151,7 +151,7 @@ impl ShopMetrics {
             News::AccessPoint { is_online: false, .. } => {
                 self.access_points_online.dec();
             }
-            News::ChangeMoved { .. } | News::TillListed { .. } => {}
+            News::ChangeMoved { .. } | News::StoreRules(_) | News::TillListed { .. } => {}
         }
     }
 

@@ -158,7 +158,7 @@ impl fmt::Display for ProductKey {
 pub struct ParseActorError;
 
 /// Who did it and which way, for the audit log and for every transition:
-/// `api`, `api:<name>`, `page`, `till:<store>/<till>`, `access-point:<device>` or `system`.
+/// `api`, `api:<name>`, `page`, `page:<name>`, `till:<store>/<till>`, `access-point:<device>` or `system`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor(String);
 
@@ -192,6 +192,23 @@ impl Actor {
     /// An access point, known by its topic.
     pub fn access_point(device: &DeviceId) -> Self {
         Actor(format!("access-point:{device}"))
+    }
+
+    /// Somebody at a page of this service who gave this name.
+    pub fn visitor(name: &str) -> Result<Self, ParseActorError> {
+        let name = checked(name, ACTOR_CHARS_MAX)?;
+        Ok(Actor(format!("page:{name}")))
+    }
+
+    /// The person it is, if it gave a name.
+    pub fn person(&self) -> Option<&str> {
+        self.0.strip_prefix("api:").or_else(|| self.0.strip_prefix("page:"))
+    }
+
+    /// Whether both are surely not the same person.
+    pub fn is_other_person(&self, other: &Actor) -> bool {
+        let folded = |actor: &Actor| actor.person().map(str::to_lowercase);
+        folded(self).zip(folded(other)).is_some_and(|(one, two)| one != two)
     }
 
     /// The name.

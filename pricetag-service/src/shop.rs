@@ -5,18 +5,23 @@
 //!  message ───┼─▶ handle(input, now) ───┼─▶ Send      to an access point, after the transaction
 //!  tick ──────┘    │          ▲         ├─▶ Audit     before the transaction
 //!                  ▼          │         └─▶ Tell · Reply · Refuse
-//!        setup · removal · pricing · shelf · uplink
+//!  setup · removal · planning · brakes · pricing · shelf · uplink
 //!                  │
-//!                  └─▶ settle every product that was touched: publish, release, finish
+//!                  └─▶ settle every product that was touched: begin, publish, release, finish
 //! ```
 //! Price, binding, confirmation and acknowledgement all end in the same two questions: does this tag need another
 //! task (`shelf.rs`), and may this price move on (`pricing.rs`)? The price gate answers the second one.
+//! `planning.rs` keeps changes that have not begun, `brakes.rs` says what holds a change back.
 //! `removal.rs` forgets what nothing depends on.
 //! `words.rs` and `rows.rs` say what goes in and out, `turn.rs` deals with one input.
 //! Everything here is in memory and comes back from the rows of the database with [`Shop::restore`].
 
+/// What holds a change back: approval, pause, freeze.
+pub mod brakes;
 /// What a face says.
 pub mod content;
+/// Changes that have not begun.
+pub mod planning;
 /// Prices: changes, the feed, progress.
 pub mod pricing;
 /// Removing what nothing depends on.
@@ -61,8 +66,10 @@ pub struct Shop {
     access_points: BTreeMap<DeviceId, AccessPoint>,
     tags: BTreeMap<TagId, Tag>,
     products: BTreeMap<ProductKey, Product>,
-    /// Changes on their way.
+    /// Changes that have not ended.
     changes: BTreeMap<ChangeId, ProductKey>,
+    /// When planned changes are due.
+    due: BTreeSet<(Timestamp, ChangeId)>,
     timers: BTreeSet<(Timestamp, TagId)>,
 }
 
@@ -82,6 +89,8 @@ struct Tag {
     /// The version that lies ready at the access point, as it said in its last hello.
     queued: u64,
     task: Option<Task>,
+    /// Tasks of changes that have not begun.
+    planned: BTreeMap<ChangeId, Task>,
     timer: Option<Timestamp>,
 }
 
@@ -90,7 +99,10 @@ struct Product {
     row: ProductRow,
     /// The tags bound to it.
     tags: BTreeSet<TagId>,
+    /// The one that began last, if it has not ended.
     change: Option<ChangeRow>,
+    /// Those that have not begun.
+    planned: BTreeMap<ChangeId, ChangeRow>,
 }
 
 impl Shop {
@@ -113,7 +125,8 @@ impl Shop {
             let away_at = point.row.heard.map(|heard| heard.plus(self.timeouts.access_point_away));
             away_at.filter(|_| !point.is_away).into_iter().chain(point.roster_due).min()
         });
-        access_points.chain(tags).min()
+        let changes = self.due.first().map(|(at, _)| *at);
+        access_points.chain(tags).chain(changes).min()
     }
 
     /// How many access points were heard lately.

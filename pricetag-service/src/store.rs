@@ -20,6 +20,8 @@ mod remove;
 mod row;
 /// Tasks and their history as people see them.
 pub mod tasks;
+/// States and approvals as texts.
+pub mod words;
 /// Writing the rows of the shop.
 pub mod write;
 

@@ -1,17 +1,20 @@
 //! ● A task: one tag must show one face of one version.
 //!
 //! ```text
-//!            ┌─────────── TillAbove ───────────┐
-//!            ▼                                 │
-//! (new) ▶ held(till) ──Open · AccessPointAway──▶ pending ──Open──▶ sent ──Accepted──▶ accepted ──Confirmed──▶ displayed
-//!                                              ▲                  │                   │
-//!                                              ├─ not_accepted · access_point_back ───┤
-//!                                              └─ not_displayed · tag_silent … ◀──────┘
-//! any of these four ──Supersede · Cancel · Failed──▶ superseded · cancelled · failed(reason)
-//! any of these four ──Confirmed──▶ displayed        the tag has the last word
+//! (planned) ▶ scheduled ──Unapproved · Paused · Frozen──┐
+//!                 │                                     ▼
+//!                 │                ┌─ held(approval · paused · freeze · till) ◀─ Paused · Frozen · TillAbove ─┐
+//!                 │                │                                                                          │
+//!                 └─────Open───────┴──Open · AccessPointAway──▶ pending ──Open──▶ sent ──▶ accepted ──▶ displayed
+//! (new) ─────────────────────────────────────────────────────────▲               │            │
+//!                                  not_accepted · access_point_back · not_displayed · tag_silent …
+//! any of these five ──Supersede · Cancel──▶ superseded · cancelled
+//! the last four ──Failed──▶ failed(reason), ──Confirmed──▶ displayed: the tag has the last word
 //! ```
-//! `pending` says why it waits. A silent tag waits there until it is heard again; nothing here expires.
-//! States that no code reaches yet (`scheduled`, the other reasons of `held`, operations) come with that code.
+//! A planned task belongs to a change that has not begun: it waits for its time, for an approval, for the end of a pause
+//! or of a freeze, and nothing of it has gone out. Its version and face are taken anew when it is let go, because newer
+//! ones may have gone out in the meantime. `pending` says why a task waits. A silent tag waits there until it is heard
+//! again; nothing here expires.
 
 use std::fmt;
 use std::time::Duration;
@@ -42,8 +45,26 @@ pub struct Timeouts {
 /// Why a task may not go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
+    /// Its change wants a second pair of eyes.
+    Approval,
     /// A till may still charge more than the face says.
     Till,
+    /// The prices of its store are frozen.
+    Freeze,
+    /// Somebody paused its change.
+    Paused,
+}
+
+impl Hold {
+    /// As in the database and the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Hold::Approval => "approval",
+            Hold::Till => "till",
+            Hold::Freeze => "freeze",
+            Hold::Paused => "paused",
+        }
+    }
 }
 
 /// Why a task waits to be sent.
@@ -51,6 +72,14 @@ pub enum Hold {
 pub enum Wait {
     /// It was just made.
     New,
+    /// Its time has come.
+    Due,
+    /// Its change was approved.
+    Approved,
+    /// The freeze is over.
+    Thawed,
+    /// Its change goes on.
+    Resumed,
     /// The tills have come down.
     TillReady,
     /// Its access point is away.
@@ -74,6 +103,8 @@ pub enum Wait {
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
+    /// Its time has not come.
+    Scheduled,
     /// It may not go out.
     Held(Hold),
     /// It may go out.
@@ -96,6 +127,7 @@ impl State {
     /// The state's name, as in the database and the API.
     pub fn name(self) -> &'static str {
         match self {
+            State::Scheduled => "scheduled",
             State::Held(_) => "held",
             State::Pending(_) => "pending",
             State::Sent => "sent",
@@ -110,10 +142,15 @@ impl State {
     /// The reason that belongs to it; empty when it needs none.
     pub fn reason(self) -> &'static str {
         match self {
-            State::Held(Hold::Till) => "till",
+            State::Held(hold) => hold.name(),
             State::Pending(wait) => wait.name(),
             State::Failed(failure) => failure_name(failure),
-            State::Sent | State::Accepted | State::Displayed | State::Superseded | State::Cancelled => "",
+            State::Scheduled
+            | State::Sent
+            | State::Accepted
+            | State::Displayed
+            | State::Superseded
+            | State::Cancelled => "",
         }
     }
 
@@ -125,7 +162,7 @@ impl State {
     /// Whether nothing more can happen.
     pub fn is_end(self) -> bool {
         match self {
-            State::Held(_) | State::Pending(_) | State::Sent | State::Accepted => false,
+            State::Scheduled | State::Held(_) | State::Pending(_) | State::Sent | State::Accepted => false,
             State::Displayed | State::Superseded | State::Cancelled | State::Failed(_) => true,
         }
     }
@@ -144,6 +181,10 @@ impl Wait {
     fn name(self) -> &'static str {
         match self {
             Wait::New => "new",
+            Wait::Due => "due",
+            Wait::Approved => "approved",
+            Wait::Thawed => "thawed",
+            Wait::Resumed => "resumed",
             Wait::TillReady => "till_ready",
             Wait::AccessPointAway => "access_point_away",
             Wait::AccessPointBack => "access_point_back",
@@ -165,9 +206,17 @@ fn failure_name(failure: TaskFailure) -> &'static str {
     }
 }
 
-const ALL: [State; 19] = [
+const ALL: [State; 27] = [
+    State::Scheduled,
+    State::Held(Hold::Approval),
     State::Held(Hold::Till),
+    State::Held(Hold::Freeze),
+    State::Held(Hold::Paused),
     State::Pending(Wait::New),
+    State::Pending(Wait::Due),
+    State::Pending(Wait::Approved),
+    State::Pending(Wait::Thawed),
+    State::Pending(Wait::Resumed),
     State::Pending(Wait::TillReady),
     State::Pending(Wait::AccessPointAway),
     State::Pending(Wait::AccessPointBack),
@@ -192,10 +241,33 @@ const ALL: [State; 19] = [
 pub enum Way {
     /// It is.
     Open,
+    /// The time of its change has not come.
+    NotYet,
+    /// Its change is not approved.
+    Unapproved,
+    /// Its change is paused.
+    Paused,
+    /// The prices of its store are frozen.
+    Frozen,
     /// A till may still charge more than the face says.
     TillAbove,
     /// The access point is away.
     AccessPointAway,
+}
+
+impl Way {
+    /// Where a task waits that finds it so.
+    fn waits_in(self) -> State {
+        match self {
+            Way::Open => State::Pending(Wait::New),
+            Way::NotYet => State::Scheduled,
+            Way::Unapproved => State::Held(Hold::Approval),
+            Way::Paused => State::Held(Hold::Paused),
+            Way::Frozen => State::Held(Hold::Freeze),
+            Way::TillAbove => State::Held(Hold::Till),
+            Way::AccessPointAway => State::Pending(Wait::AccessPointAway),
+        }
+    }
 }
 
 /// What can happen to a task.
@@ -243,7 +315,7 @@ pub struct Transition {
     pub to: State,
 }
 
-/// What a task is about; it never changes.
+/// What a task is about. Version and face of a planned task are those it would have now, until it is let go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Its name.
@@ -291,6 +363,18 @@ impl Task {
         (Task { order, progress, timeouts }, Transition { number: 1, at, from: None, to: state })
     }
 
+    /// One of a change that has not begun, and the transition that begins it.
+    pub fn planned(order: Order, way: Way, timeouts: Timeouts) -> (Task, Transition) {
+        let (at, state) = (order.created, way.waits_in());
+        let progress = Progress { state, since: at, sendings: 0, transitions: 1 };
+        (Task { order, progress, timeouts }, Transition { number: 1, at, from: None, to: state })
+    }
+
+    /// A planned one is about to be let go: with this version and this face.
+    pub fn renew(&mut self, version: u64, face: FaceHash) {
+        (self.order.version, self.order.face) = (version, face);
+    }
+
     /// One from the database.
     pub fn restore(order: Order, progress: Progress, timeouts: Timeouts) -> Task {
         Task { order, progress, timeouts }
@@ -317,7 +401,8 @@ impl Task {
             State::Sent => Some(self.progress.since.plus(self.resend_after())),
             State::Accepted => Some(self.progress.since.plus(self.timeouts.redrive)),
             State::Pending(Wait::NotInRoster) => Some(self.progress.since.plus(self.timeouts.resend)),
-            State::Held(_)
+            State::Scheduled
+            | State::Held(_)
             | State::Pending(_)
             | State::Displayed
             | State::Superseded
@@ -334,7 +419,9 @@ impl Task {
     /// The only way to change it.
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
         match (self.progress.state, input) {
-            (State::Held(_) | State::Pending(_), Input::Consider(way)) => self.consider(way, now),
+            (State::Scheduled | State::Held(_) | State::Pending(_), Input::Consider(way)) => {
+                self.consider(way, now)
+            }
             (State::Pending(wait), Input::Accepted) if wait != Wait::TagSilent => {
                 self.go(State::Accepted, now)
             }
@@ -345,19 +432,22 @@ impl Task {
             (State::Held(_) | State::Pending(_) | State::Sent | State::Accepted, Input::Failed(failure)) => {
                 self.go(State::Failed(failure), now)
             }
-            (State::Held(_) | State::Pending(_) | State::Sent | State::Accepted, Input::Supersede) => {
-                self.go(State::Superseded, now)
-            }
-            (State::Held(_) | State::Pending(_) | State::Sent | State::Accepted, Input::Cancel) => {
-                self.go(State::Cancelled, now)
-            }
+            (
+                State::Scheduled | State::Held(_) | State::Pending(_) | State::Sent | State::Accepted,
+                Input::Supersede,
+            ) => self.go(State::Superseded, now),
+            (
+                State::Scheduled | State::Held(_) | State::Pending(_) | State::Sent | State::Accepted,
+                Input::Cancel,
+            ) => self.go(State::Cancelled, now),
             (State::Pending(_) | State::Sent | State::Accepted, Input::Back(wait)) => {
                 self.go(State::Pending(wait), now)
             }
             (State::Pending(Wait::TagSilent), Input::TagBack) => self.go(State::Pending(Wait::TagBack), now),
             (State::Sent | State::Accepted | State::Pending(_), Input::Tick) => self.tick(now),
             (
-                State::Held(_)
+                State::Scheduled
+                | State::Held(_)
                 | State::Pending(_)
                 | State::Sent
                 | State::Accepted
@@ -371,12 +461,25 @@ impl Task {
     }
 
     fn consider(&mut self, way: Way, now: Timestamp) -> Vec<Effect> {
-        let ready = match (self.progress.state, way) {
-            (State::Pending(Wait::TagSilent), _) | (State::Held(_), Way::TillAbove) => return vec![],
-            (_, Way::TillAbove) => return self.go(State::Held(Hold::Till), now),
-            (_, Way::AccessPointAway) => return self.go(State::Pending(Wait::AccessPointAway), now),
-            (State::Held(_), Way::Open) => self.go(State::Pending(Wait::TillReady), now),
-            (_, Way::Open) => vec![],
+        if self.progress.state == State::Pending(Wait::TagSilent) {
+            return vec![];
+        }
+        if way != Way::Open {
+            return self.go(way.waits_in(), now);
+        }
+        let ready = match self.progress.state {
+            State::Scheduled => self.go(State::Pending(Wait::Due), now),
+            State::Held(Hold::Approval) => self.go(State::Pending(Wait::Approved), now),
+            State::Held(Hold::Till) => self.go(State::Pending(Wait::TillReady), now),
+            State::Held(Hold::Freeze) => self.go(State::Pending(Wait::Thawed), now),
+            State::Held(Hold::Paused) => self.go(State::Pending(Wait::Resumed), now),
+            State::Pending(_)
+            | State::Sent
+            | State::Accepted
+            | State::Displayed
+            | State::Superseded
+            | State::Cancelled
+            | State::Failed(_) => vec![],
         };
         self.progress.sendings = self.progress.sendings.saturating_add(1);
         let sent = self.go(State::Sent, now);
@@ -390,9 +493,12 @@ impl Task {
         match self.progress.state {
             State::Sent | State::Pending(_) => self.go(State::Pending(Wait::NotAccepted), now),
             State::Accepted => self.go(State::Pending(Wait::NotDisplayed), now),
-            State::Held(_) | State::Displayed | State::Superseded | State::Cancelled | State::Failed(_) => {
-                vec![]
-            }
+            State::Scheduled
+            | State::Held(_)
+            | State::Displayed
+            | State::Superseded
+            | State::Cancelled
+            | State::Failed(_) => vec![],
         }
     }
 
@@ -440,7 +546,10 @@ mod tests {
 
     /// Plays inputs, each with the second it comes in, and writes down what follows.
     fn check(script: &[(i64, Input)]) -> String {
-        let mut task = task();
+        play(task(), script)
+    }
+
+    fn play(mut task: Task, script: &[(i64, Input)]) -> String {
         let mut lines = vec![];
         for (second, input) in script {
             let effects = task.handle(*input, Timestamp::from_millis(second * 1000));
@@ -529,17 +638,66 @@ mod tests {
         ");
     }
 
+    fn planned(way: Way) -> Task {
+        Task::planned(task().order().clone(), way, TIMEOUTS).0
+    }
+
+    #[test]
+    fn a_planned_task_waits_for_everything_it_needs() {
+        let told = play(
+            planned(Way::NotYet),
+            &[
+                (10, Input::Consider(Way::NotYet)),
+                (20, Input::Consider(Way::Unapproved)),
+                (30, Input::Consider(Way::Paused)),
+                (40, Input::Consider(Way::Frozen)),
+                (50, Input::Consider(Way::TillAbove)),
+                (60, Input::Consider(Way::Open)),
+            ],
+        );
+        insta::assert_snapshot!(told, @r"
+        10s Consider(NotYet) -> 
+        20s Consider(Unapproved) -> held(approval)
+        30s Consider(Paused) -> held(paused)
+        40s Consider(Frozen) -> held(freeze)
+        50s Consider(TillAbove) -> held(till)
+        60s Consider(Open) -> pending(till_ready) sent send!
+        ");
+        let on_time = play(planned(Way::NotYet), &[(10, Input::Consider(Way::Open))]);
+        insta::assert_snapshot!(on_time, @"10s Consider(Open) -> pending(due) sent send!");
+    }
+
+    #[test]
+    fn what_nobody_sent_cannot_be_confirmed_nor_fail() {
+        let script = [
+            (1, Input::Confirmed),
+            (2, Input::Failed(TaskFailure::FaceUnfit)),
+            (3, Input::Tick),
+            (4, Input::Cancel),
+        ];
+        insta::assert_snapshot!(play(planned(Way::NotYet), &script), @r"
+        1s Confirmed -> 
+        2s Failed(FaceUnfit) -> 
+        3s Tick -> 
+        4s Cancel -> cancelled
+        ");
+    }
+
     #[test]
     fn every_state_reads_back() {
         for state in ALL {
             assert_eq!(State::from_names(state.name(), state.reason()), Some(state));
         }
-        assert_eq!(State::from_names("scheduled", ""), None);
+        assert_eq!(State::from_names("held", "mood"), None);
     }
 
     fn any_input() -> impl Strategy<Value = Input> {
         prop::sample::select(vec![
             Input::Consider(Way::Open),
+            Input::Consider(Way::NotYet),
+            Input::Consider(Way::Unapproved),
+            Input::Consider(Way::Paused),
+            Input::Consider(Way::Frozen),
             Input::Consider(Way::TillAbove),
             Input::Consider(Way::AccessPointAway),
             Input::Accepted,

@@ -4,9 +4,11 @@
 mod answers;
 /// Who did what.
 pub mod audit;
+/// What holds changes back.
+mod brakes;
 /// What happens, as it happens.
 mod events;
-/// Paths, bodies and queries, parsed; what cannot be parsed is a Problem.
+/// Who calls, and values of a body.
 mod extract;
 /// What tills read and acknowledge.
 mod feed;

@@ -15,7 +15,7 @@ use super::plan::Plan;
 use crate::names::Actor;
 use crate::shop::rows::{ChangeRow, ChangeState, Write};
 use crate::shop::words::Note;
-use crate::store::write::change_state_names;
+use crate::store::words::change_state;
 use crate::task::{Order, Transition};
 
 /// Most steps of tasks, confirmations or entries in one record.
@@ -123,13 +123,11 @@ fn moved(order: &Order, transition: &Transition) -> Step {
 }
 
 fn change_moved(row: &ChangeRow, before: Option<&ChangeState>) -> Step {
-    let before = before.map_or(
-        Value::Null,
-        |state| json!({ "change": row.id.as_str(), "state": change_state_names(state).0 }),
-    );
+    let before = before
+        .map_or(Value::Null, |state| json!({ "change": row.id.as_str(), "state": change_state(state) }));
     let after = json!({
         "change": row.id.as_str(), "product": row.key.to_string(),
-        "state": change_state_names(&row.state).0, "unproven": row.unproven,
+        "state": change_state(&row.state), "unproven": row.unproven,
     });
     Step { about: row.key.to_string(), before, after }
 }

@@ -1,12 +1,13 @@
 //! ● Prices: changes, the till feed, and how far a change has come.
 //!
 //! ```text
-//! ChangePrice ──▶ running ◀──▶ blocked(tags)      a tag it needs is silent or broken, a person must help
-//!                    │             │
-//!                    ├─────────────┴──▶ completed     every tag shows it and every till charges it
-//!                    ├──ChangePrice──▶ superseded     the newest price wins
-//!                    └──CancelChange─▶ cancelled      and a change back to the price before begins
+//! ChangePrice ──nothing holds it──▶ running ◀──▶ blocked(tags) · held(paused · freeze)
+//!       │                              ▲  │
+//!       └──▶ planned  `planning.rs` ───┘  ├──▶ completed                every tag shows it and every till charges it
+//!                                         ├──ChangePrice──▶ superseded  the newest price wins
+//!                                         └──CancelChange─▶ cancelled   and a change back to the price before begins
 //! ```
+//! A change is blocked when a tag it needs is silent or broken: a person must help.
 //! A cancelled change is taken back by a change of its own, because faces may be out already. The price gate decides
 //! about every step of both.
 
@@ -15,24 +16,15 @@ use std::collections::BTreeSet;
 use wire::tag::TagId;
 use wire::till::Price;
 
-use super::rows::{ChangeRow, ChangeState, Write};
+use super::rows::{Approval, ChangeRow, ChangeState, Write};
 use super::turn::{Outcome, Turn};
-use super::words::{News, Refusal, Reply};
-use crate::names::{ChangeId, ProductKey, Remark};
+use super::words::{News, PriceWish, Refusal, Reply};
+use crate::names::{ChangeId, ProductKey};
 use crate::price_gate::Presence;
-use crate::task::{State, Wait};
+use crate::task::{State, Wait, Way};
 
 /// A larger step from what a product costs must be confirmed, in per cent.
 pub const JUMP_PERCENT: i64 = 50;
-
-/// Whether a large step is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Jump {
-    /// It may be a slip of the finger.
-    Doubted,
-    /// Somebody confirmed it.
-    Meant,
-}
 
 /// How large the step is, of `from`, rounded up.
 fn step_percent(from: Price, to: Price) -> i64 {
@@ -41,33 +33,45 @@ fn step_percent(from: Price, to: Price) -> i64 {
 }
 
 impl Turn<'_> {
-    pub(super) fn change_price(
-        &mut self,
-        key: ProductKey,
-        price: Price,
-        reason: Option<Remark>,
-        jump: Jump,
-    ) -> Outcome {
+    pub(super) fn change_price(&mut self, wish: PriceWish) -> Outcome {
+        let PriceWish { key, price, reason, confirms_jump, effective } = wish;
         self.require_store(&key.store)?;
         let Some(product) = self.shop.products.get(&key) else {
             return Err(Refusal::UnknownProduct(key));
         };
-        if product.row.price == price {
+        let costs = product.row.price;
+        if costs == price && effective.is_none() {
             return Err(Refusal::PriceUnchanged(price));
         }
-        let percent = step_percent(product.row.price, price);
-        if jump == Jump::Doubted && percent > JUMP_PERCENT {
-            return Err(Refusal::PriceJump { from: product.row.price, to: price, percent });
+        let percent = step_percent(costs, price);
+        if !confirms_jump && percent > JUMP_PERCENT {
+            return Err(Refusal::PriceJump { from: costs, to: price, percent });
         }
-        self.end_change(&key, ChangeState::Superseded);
-        Ok(Reply::Change(self.begin_change(&key, price, reason, None)))
+        let effective = self.effective(effective)?;
+        let approval = self.approval_of(&key.store, percent)?;
+        let row = ChangeRow { reason, effective, approval, ..self.new_change(&key, costs, price) };
+        if self.way_of_change(&row) != Way::Open {
+            return self.plan_change(row);
+        }
+        let id = row.id.clone();
+        self.end_older_plans(&key);
+        self.begin_change(row);
+        Ok(Reply::Change(id))
     }
 
     pub(super) fn cancel_change(&mut self, change: &ChangeId) -> Outcome {
         let Some(key) = self.shop.changes.get(change).cloned() else {
             return Err(Refusal::ChangeNotRunning(change.clone()));
         };
-        let Some(row) = self.shop.products.get(&key).and_then(|product| product.change.clone()) else {
+        let Some(product) = self.shop.products.get(&key) else {
+            return Err(Refusal::ChangeNotRunning(change.clone()));
+        };
+        if let Some(row) = product.planned.get(change) {
+            self.audit("price.cancel", &change, vec![("price", row.to.to_string())], vec![]);
+            self.end_planned(&key, change, ChangeState::Cancelled);
+            return Ok(Reply::Done);
+        }
+        let Some(row) = product.change.clone() else {
             return Err(Refusal::ChangeNotRunning(change.clone()));
         };
         let (before, after) = (vec![("price", row.to.to_string())], vec![("price", row.from.to_string())]);
@@ -76,30 +80,28 @@ impl Turn<'_> {
             self.cancel_task(tag);
         }
         self.end_change(&key, ChangeState::Cancelled);
-        Ok(Reply::Change(self.begin_change(&key, row.from, None, Some(change.clone()))))
+        let back = ChangeRow { reverts: Some(change.clone()), ..self.new_change(&key, row.to, row.from) };
+        let id = back.id.clone();
+        self.begin_change(back);
+        Ok(Reply::Change(id))
     }
 
-    fn begin_change(
-        &mut self,
-        key: &ProductKey,
-        to: Price,
-        reason: Option<Remark>,
-        reverts: Option<ChangeId>,
-    ) -> ChangeId {
-        let id = ChangeId::generated(self.outside.new_id());
-        let Some(product) = self.shop.products.get_mut(key) else { return id };
-        let from = std::mem::replace(&mut product.row.price, to);
-        let charged = self.shop.gate.published(key).map(|(_, price)| price);
-        let change = ChangeRow {
-            id: id.clone(),
+    /// A change at once that nobody has to agree to.
+    fn new_change(&mut self, key: &ProductKey, from: Price, to: Price) -> ChangeRow {
+        ChangeRow {
+            id: ChangeId::generated(self.outside.new_id()),
             key: key.clone(),
             from,
-            charged,
+            charged: None,
             to,
-            reason,
+            reason: None,
             actor: self.actor.clone(),
             created: self.now,
-            reverts,
+            effective: self.now,
+            begun: None,
+            approval: Approval::NotNeeded,
+            paused: None,
+            reverts: None,
             state: ChangeState::Running,
             shelf_done: None,
             till_seq: None,
@@ -107,17 +109,27 @@ impl Turn<'_> {
             applied: None,
             unproven: false,
             ended: None,
-        };
+        }
+    }
+
+    /// From now on the product is to cost that. The change before ends.
+    pub(super) fn begin_change(&mut self, mut change: ChangeRow) {
+        let (id, key) = (change.id.clone(), change.key.clone());
+        self.end_change(&key, ChangeState::Superseded);
+        let charged = self.shop.gate.published(&key).map(|(_, price)| price);
+        let is_known = self.shop.changes.insert(id.clone(), key.clone()).is_some();
+        let Some(product) = self.shop.products.get_mut(&key) else { return };
+        change.from = std::mem::replace(&mut product.row.price, change.to);
+        (change.charged, change.begun) = (charged, Some(self.now));
+        let before = std::mem::replace(&mut change.state, ChangeState::Running);
         product.change = Some(change.clone());
         let row = product.row.clone();
-        self.shop.changes.insert(id.clone(), key.clone());
-        let after = vec![("price", to.to_string()), ("change", id.to_string())];
-        self.audit("price.change", &key, vec![("price", from.to_string())], after);
+        let after = vec![("price", change.to.to_string()), ("change", id.to_string())];
+        self.audit("price.change", &key, vec![("price", change.from.to_string())], after);
         self.write(Write::Product(row));
-        self.write_change(change, None);
-        self.reconcile_all(key);
-        self.touch(key.clone());
-        id
+        self.write_change(change, Some(before).filter(|_| is_known));
+        self.reconcile_all(&key);
+        self.touch(key);
     }
 
     fn end_change(&mut self, key: &ProductKey, state: ChangeState) {
@@ -129,7 +141,7 @@ impl Turn<'_> {
         self.write_change(change, Some(before));
     }
 
-    fn write_change(&mut self, change: ChangeRow, before: Option<ChangeState>) {
+    pub(super) fn write_change(&mut self, change: ChangeRow, before: Option<ChangeState>) {
         let (id, key, state) = (change.id.clone(), change.key.clone(), change.state.clone());
         self.write(Write::Change { row: change, before });
         self.tell(News::ChangeMoved { change: id, key, state });
@@ -145,6 +157,7 @@ impl Turn<'_> {
         let showed = showed.map_or_else(|| "-".to_owned(), |price| price.to_string());
         self.audit("tag.attest-removal", &tag, vec![("shows", showed)], vec![("removed", "yes".to_owned())]);
         self.cancel_task(tag);
+        self.leave_planned(tag);
         for key in self.shop.gate.products_on(tag).into_iter().chain(was.product.clone()) {
             self.touch(key);
         }
@@ -162,21 +175,27 @@ impl Turn<'_> {
         Ok(Reply::Done)
     }
 
-    /// Moves a product on as far as it goes: publish, release what the till held, see how far the change has come.
+    /// Moves a product on as far as it goes: begin what was planned, publish, release what the till held, see how far the
+    /// change has come.
     pub(super) fn settle(&mut self, key: &ProductKey) {
+        self.review(key);
         let Some(product) = self.shop.products.get(key) else { return };
         let (price, tags) = (product.row.price, product.tags.clone());
         let change = product.change.as_ref().map(|change| change.id.clone());
+        let is_held = product.change.as_ref().is_some_and(|change| self.hold_of(change).is_some());
         let before = self.shop.gate.published(key).map(|(_, published)| published);
         if before != Some(price)
+            && !is_held
             && let Some(seq) = self.shop.gate.publish(key, price)
         {
             self.write(Write::Entry { key: key.clone(), seq, price, change, before });
             self.tell(News::TillEntry { key: key.clone(), seq, price });
         }
         for tag in tags {
-            if self.task_state(tag).is_some_and(|state| matches!(state, State::Held(_))) {
-                self.consider(tag);
+            match self.task_state(tag) {
+                Some(State::Held(_)) => self.consider(tag),
+                Some(State::Pending(_)) if is_held => self.consider(tag),
+                Some(_) | None => {}
             }
         }
         self.advance_change(key);
@@ -216,7 +235,11 @@ impl Turn<'_> {
             self.end_change(key, ChangeState::Completed);
             return;
         }
-        change.state = if stuck.is_empty() { ChangeState::Running } else { ChangeState::Blocked(stuck) };
+        change.state = match self.hold_of(was) {
+            _ if !stuck.is_empty() => ChangeState::Blocked(stuck),
+            Some(hold) => ChangeState::Held(hold),
+            None => ChangeState::Running,
+        };
         if change != *was {
             if let Some(product) = self.shop.products.get_mut(key) {
                 product.change = Some(change.clone());

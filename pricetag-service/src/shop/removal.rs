@@ -100,7 +100,7 @@ impl Turn<'_> {
         };
         let what = format!("product `{key}`");
         needs(&what, &names("tag", product.tags.iter()), "must be bound to something else first")?;
-        let change = product.change.iter().map(|change| &change.id);
+        let change = product.change.iter().chain(product.planned.values()).map(|change| &change.id);
         needs(&what, &names("change", change), "must end first")?;
         let showing = self.shop.gate.tags_showing(key);
         needs(&what, &names("tag", showing), "must confirm another face first, or be attested as removed")?;

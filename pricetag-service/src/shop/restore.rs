@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::Timestamp;
 
-use super::rows::Rows;
+use super::rows::{ChangeRow, Rows};
 use super::{AccessPoint, Product, Shop, Tag};
 use crate::price_gate::{Presence, PriceGate};
-use crate::task::{State, Task, Timeouts, Wait};
+use crate::task::{Order, Progress, State, Task, Timeouts, Wait};
 
 impl Shop {
     /// From everything that was written.
@@ -21,6 +21,7 @@ impl Shop {
             tags: BTreeMap::new(),
             products: BTreeMap::new(),
             changes: BTreeMap::new(),
+            due: BTreeSet::new(),
             timers: BTreeSet::new(),
         };
         for row in rows.access_points {
@@ -29,25 +30,47 @@ impl Shop {
             shop.access_points.insert(point.row.device.clone(), point);
         }
         for row in rows.products {
-            let product = Product { row, tags: BTreeSet::new(), change: None };
+            let product = Product { row, tags: BTreeSet::new(), change: None, planned: BTreeMap::new() };
             shop.products.insert(product.row.key.clone(), product);
         }
         for (row, seen) in rows.tags {
-            shop.list(Tag { row, seen, queued: 0, task: None, timer: None });
-        }
-        for (order, progress) in rows.tasks {
-            if let Some(tag) = shop.tags.get_mut(&order.tag) {
-                tag.task = Some(Task::restore(order, progress, timeouts));
-            }
+            shop.list(Tag { row, seen, queued: 0, task: None, planned: BTreeMap::new(), timer: None });
         }
         for change in rows.changes {
-            shop.changes.insert(change.id.clone(), change.key.clone());
-            if let Some(product) = shop.products.get_mut(&change.key) {
-                product.change = Some(change);
-            }
+            shop.take_change(change);
+        }
+        for (order, progress) in rows.tasks {
+            shop.take_task(order, progress);
         }
         shop.wind_up(now);
         shop
+    }
+
+    fn take_change(&mut self, change: ChangeRow) {
+        self.changes.insert(change.id.clone(), change.key.clone());
+        let Some(product) = self.products.get_mut(&change.key) else { return };
+        if change.begun.is_some() {
+            product.change = Some(change);
+        } else {
+            self.due.insert((change.effective, change.id.clone()));
+            product.planned.insert(change.id.clone(), change);
+        }
+    }
+
+    fn take_task(&mut self, order: Order, progress: Progress) {
+        let key = order.price.as_ref().map(|(key, _)| key);
+        let planned = order.change.clone().filter(|change| {
+            let product = key.and_then(|key| self.products.get(key));
+            product.is_some_and(|product| product.planned.contains_key(change))
+        });
+        let Some(tag) = self.tags.get_mut(&order.tag) else { return };
+        let task = Task::restore(order, progress, self.timeouts);
+        match planned {
+            Some(change) => {
+                tag.planned.insert(change, task);
+            }
+            None => tag.task = Some(task),
+        }
     }
 
     fn list(&mut self, tag: Tag) {
@@ -68,7 +91,7 @@ impl Shop {
         for (id, tag) in &mut self.tags {
             let Some(task) = &tag.task else { continue };
             let timer = match task.state() {
-                State::Held(_) | State::Pending(Wait::TagSilent) => continue,
+                State::Scheduled | State::Held(_) | State::Pending(Wait::TagSilent) => continue,
                 State::Pending(_) => now,
                 State::Sent
                 | State::Accepted

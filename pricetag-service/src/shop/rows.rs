@@ -10,7 +10,7 @@ use wire::{DeviceId, Timestamp};
 use super::words::Thing;
 use crate::names::{Actor, ChangeId, Currency, Name, ProductKey, Remark, Unit};
 use crate::price_gate::SentFace;
-use crate::task::{Order, Progress, Transition};
+use crate::task::{Hold, Order, Progress, Transition};
 
 /// A store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,21 @@ pub struct StoreRow {
     pub name: Name,
     /// The currency of its prices.
     pub currency: Currency,
+    /// A change of price by more than this many per cent wants a second pair of eyes; nothing: none does.
+    pub approval_above: Option<u16>,
+    /// No price moves until this ends.
+    pub freeze: Option<Freeze>,
+}
+
+/// The prices of a store stand still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who wanted it.
+    pub by: Actor,
+    /// Why.
+    pub reason: Option<Remark>,
 }
 
 /// Figures an access point reports about itself.
@@ -137,6 +152,10 @@ pub struct ProductRow {
 /// Where a change stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeState {
+    /// Its time has not come.
+    Scheduled,
+    /// Somebody holds it back.
+    Held(Hold),
     /// On its way.
     Running,
     /// These tags are silent or failed, and it cannot finish without them.
@@ -149,6 +168,26 @@ pub enum ChangeState {
     Cancelled,
 }
 
+/// Who did something, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Whether a second person has to agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// Nobody has to.
+    NotNeeded,
+    /// Somebody has to, and nobody has.
+    Awaited,
+    /// Somebody has.
+    Given(Mark),
+}
+
 /// A change of a product's price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeRow {
@@ -156,7 +195,7 @@ pub struct ChangeRow {
     pub id: ChangeId,
     /// Whose price.
     pub key: ProductKey,
-    /// What the product was to cost before.
+    /// What the product was to cost before it began, or when it was planned.
     pub from: Price,
     /// What the tills were told it costs when the change began; nothing when they were told nothing.
     pub charged: Option<Price>,
@@ -168,6 +207,14 @@ pub struct ChangeRow {
     pub actor: Actor,
     /// When.
     pub created: Timestamp,
+    /// From when on it counts.
+    pub effective: Timestamp,
+    /// When it began; until then it is planned and nothing of it has gone out.
+    pub begun: Option<Timestamp>,
+    /// Whether a second person has to agree.
+    pub approval: Approval,
+    /// Who paused it.
+    pub paused: Option<Mark>,
     /// The cancelled change whose effect it takes back.
     pub reverts: Option<ChangeId>,
     /// Where it stands.

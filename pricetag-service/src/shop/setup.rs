@@ -1,6 +1,6 @@
 //! ● Stores, access points, tags, products, bindings, tills: what there is, and what belongs to what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wire::DeviceId;
 use wire::tag::{RadioKey, TagId};
@@ -15,8 +15,14 @@ use crate::price_gate::{Acknowledgement, Presence};
 
 impl Turn<'_> {
     pub(super) fn put_store(&mut self, store: StoreId, name: Name, currency: Currency) -> Outcome {
-        let row = StoreRow { store: store.clone(), name, currency };
         let known = self.shop.stores.get(&store);
+        let row = StoreRow {
+            store: store.clone(),
+            name,
+            currency,
+            approval_above: known.and_then(|known| known.approval_above),
+            freeze: known.and_then(|known| known.freeze.clone()),
+        };
         if known == Some(&row) {
             return Ok(Reply::Done);
         }
@@ -93,7 +99,10 @@ impl Turn<'_> {
             removed: None,
         };
         self.write(Write::Tag(row.clone()));
-        self.shop.tags.insert(tag, Tag { row, seen: None, queued: 0, task: None, timer: None });
+        self.shop.tags.insert(
+            tag,
+            Tag { row, seen: None, queued: 0, task: None, planned: BTreeMap::new(), timer: None },
+        );
         self.list_at(&device, tag);
     }
 
@@ -160,7 +169,7 @@ impl Turn<'_> {
         self.write(Write::Product(row.clone()));
         match self.shop.products.get_mut(&key) {
             None => {
-                let product = Product { row, tags: BTreeSet::new(), change: None };
+                let product = Product { row, tags: BTreeSet::new(), change: None, planned: BTreeMap::new() };
                 self.shop.products.insert(key.clone(), product);
             }
             Some(product) => product.row = row,
@@ -203,6 +212,8 @@ impl Turn<'_> {
         };
         self.audit("tag.bind", &tag, vec![("product", name(&was))], vec![("product", name(&product))]);
         self.write_tag(tag);
+        self.leave_planned(tag);
+        let now_for = product.clone();
         for key in was.into_iter().chain(product) {
             let is_bound =
                 self.shop.tags.get(&tag).is_some_and(|entry| entry.row.product.as_ref() == Some(&key));
@@ -214,6 +225,9 @@ impl Turn<'_> {
                 };
             }
             self.touch(key);
+        }
+        if let Some(key) = now_for {
+            self.join_planned(tag, &key);
         }
         self.reconcile(tag);
     }

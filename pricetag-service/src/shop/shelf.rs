@@ -6,6 +6,7 @@
 use wire::Timestamp;
 use wire::face::FaceHash;
 use wire::tag::{ServiceMessage, TagId};
+use wire::till::Price;
 
 use super::content::{FaceContent, Label};
 use super::rows::{Shown, Write};
@@ -41,7 +42,7 @@ impl Turn<'_> {
             self.want_nothing(tag);
             return;
         }
-        let Some(content) = self.wanted(tag) else { return };
+        let Some(content) = self.content(tag, None) else { return };
         let Some(face) = self.outside.paint(&content) else {
             self.push(Effect::Unpaintable(tag));
             return;
@@ -77,14 +78,15 @@ impl Turn<'_> {
         }
     }
 
-    fn wanted(&self, tag: TagId) -> Option<FaceContent> {
+    /// What a face of the tag says: with this price, or what the product costs.
+    pub(super) fn content(&self, tag: TagId, price: Option<Price>) -> Option<FaceContent> {
         let row = &self.shop.tags.get(&tag).filter(|entry| entry.row.removed.is_none())?.row;
         let currency = self.shop.stores.get(&row.store)?.currency.clone();
         let product = row.product.as_ref().and_then(|key| self.shop.products.get(key));
         let label = product.map(|product| Label {
             product: product.row.key.product.clone(),
             name: product.row.name.clone(),
-            price: product.row.price,
+            price: price.unwrap_or(product.row.price),
             currency,
             unit: product.row.unit.clone(),
         });
@@ -119,13 +121,23 @@ impl Turn<'_> {
         row.version = row.version.max(row.reported) + 1;
         row.failed = None;
         let product = row.product.as_ref().and_then(|key| self.shop.products.get(key));
+        let change = product.and_then(|product| product.change.as_ref()).map(|change| change.id.clone());
+        if let Some(mut task) = change.as_ref().and_then(|change| entry.planned.remove(change)) {
+            task.renew(row.version, face);
+            let (order, progress) = (task.order().clone(), task.progress());
+            entry.task = Some(task);
+            self.write_tag(tag);
+            self.write(Write::Task(order, progress));
+            self.consider(tag);
+            return;
+        }
         let order = Order {
             id,
             tag,
             version: row.version,
             face,
             price: product.map(|product| (product.row.key.clone(), product.row.price)),
-            change: product.and_then(|product| product.change.as_ref()).map(|change| change.id.clone()),
+            change,
             created: self.now,
         };
         let (task, transition) = Task::new(order.clone(), self.shop.timeouts);
@@ -137,7 +149,7 @@ impl Turn<'_> {
         self.consider(tag);
     }
 
-    fn record(&mut self, order: Order, transition: task::Transition) {
+    pub(super) fn record(&mut self, order: Order, transition: task::Transition) {
         let (from, to) = (transition.from, transition.to);
         self.tell(News::TaskMoved { task: order.id.clone(), tag: order.tag, from, to });
         if let Some((key, _)) = &order.price {
@@ -152,10 +164,16 @@ impl Turn<'_> {
         let Some(task) = &entry.task else { return };
         let prices: Vec<_> = task.order().price.iter().cloned().collect();
         let is_away = self.shop.access_points.get(&entry.row.access_point).is_none_or(|point| point.is_away);
-        let way = match (self.shop.gate.may_send(&prices), is_away) {
-            (false, _) => Way::TillAbove,
-            (true, true) => Way::AccessPointAway,
-            (true, false) => Way::Open,
+        let way = match self.way_of_order(task.order()) {
+            Way::Open if !self.shop.gate.may_send(&prices) => Way::TillAbove,
+            Way::Open if is_away => Way::AccessPointAway,
+            way @ (Way::Open
+            | Way::NotYet
+            | Way::Unapproved
+            | Way::Paused
+            | Way::Frozen
+            | Way::TillAbove
+            | Way::AccessPointAway) => way,
         };
         self.step(tag, Input::Consider(way));
     }
@@ -213,9 +231,12 @@ impl Turn<'_> {
         let may_be_there = match state {
             State::Sent | State::Accepted => true,
             State::Pending(wait) => wait != Wait::New,
-            State::Held(_) | State::Displayed | State::Superseded | State::Cancelled | State::Failed(_) => {
-                false
-            }
+            State::Scheduled
+            | State::Held(_)
+            | State::Displayed
+            | State::Superseded
+            | State::Cancelled
+            | State::Failed(_) => false,
         };
         if may_be_there {
             let task = order.id.to_string();
@@ -247,7 +268,8 @@ impl Turn<'_> {
                 self.consider(tag);
             }
             State::Held(_) | State::Pending(_) => self.consider(tag),
-            State::Displayed | State::Superseded | State::Cancelled | State::Failed(_) => {}
+            State::Scheduled | State::Displayed | State::Superseded | State::Cancelled | State::Failed(_) => {
+            }
         }
     }
 
@@ -269,16 +291,24 @@ impl Turn<'_> {
         let task = entry.task.as_ref()?;
         match task.state() {
             State::Pending(Wait::TagSilent)
+            | State::Scheduled
             | State::Held(_)
             | State::Displayed
             | State::Superseded
             | State::Cancelled
             | State::Failed(_) => None,
             State::Pending(_) | State::Sent | State::Accepted => {
-                let heard = entry.seen.max(Some(task.order().created))?;
+                let heard = entry.seen.max(Some(task.order().created)).max(self.begun(task.order()))?;
                 Some(heard.plus(self.shop.timeouts.tag_silent))
             }
         }
+    }
+
+    /// When the change began that asked for it.
+    fn begun(&self, order: &Order) -> Option<Timestamp> {
+        let (key, _) = order.price.as_ref()?;
+        let change = self.shop.products.get(key)?.change.as_ref()?;
+        change.begun.filter(|_| order.change.as_ref() == Some(&change.id))
     }
 
     fn schedule(&mut self, tag: TagId) {

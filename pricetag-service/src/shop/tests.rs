@@ -1,5 +1,7 @@
 //! The shop as people, access points and tills meet it, and under every interleaving of them.
 
+/// Changes that wait for their time, for a second person, for the end of a pause or of a freeze.
+mod planning;
 /// A model of everything around the shop.
 pub mod world;
 
@@ -11,7 +13,8 @@ use wire::face::FaceHash;
 use wire::tag::{ApReports, ApStatus, ServiceMessage, TagHealth, TagReport, TaskFailure};
 
 use super::rows::{ChangeState, Rows};
-use super::words::{Command, FromAccessPoint, Input, News, Refusal, Suspicion, Thing};
+use super::words::{Command, FromAccessPoint, Input, News, PriceWish, Refusal, Reply, Suspicion, Thing};
+use crate::names::ChangeId;
 use crate::price_gate::PriceGate;
 use world::*;
 
@@ -461,7 +464,8 @@ fn a_large_step_must_be_confirmed() {
     let mut world = coffee_shop();
     let ask = |world: &mut World, minor: i64, confirms_jump: bool| {
         let (key, price) = (key("coffee"), price(minor));
-        world.command(Command::ChangePrice { key, price, reason: None, confirms_jump })
+        let wish = PriceWish { key, price, reason: None, confirms_jump, effective: None };
+        world.command(Command::ChangePrice(wish))
     };
     let jump = |to: i64, percent: i64| Err(Refusal::PriceJump { from: price(499), to: price(to), percent });
     assert_eq!(ask(&mut world, 749, false), jump(749, 51));
@@ -512,6 +516,13 @@ const TILLS: usize = 3;
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Change { product: &'static str, minor: i64 },
+    Wish { product: &'static str, minor: i64, ahead: Option<u64> },
+    Approve { pick: usize },
+    Pause { pick: usize },
+    Resume { pick: usize },
+    Freeze,
+    Thaw,
+    Rule { above: Option<u16> },
     Cancel,
     Bind { tag: u64, product: Option<&'static str> },
     AddTill { till: usize },
@@ -546,6 +557,14 @@ fn any_step() -> impl Strategy<Value = Step> {
     let pick = || any::<usize>();
     prop_oneof![
         6 => (product(), 1_i64..6).prop_map(|(product, minor)| Step::Change { product, minor }),
+        5 => (product(), 1_i64..6, prop::option::of(prop::sample::select(vec![5, 100, 1000])))
+            .prop_map(|(product, minor, ahead)| Step::Wish { product, minor, ahead }),
+        3 => pick().prop_map(|pick| Step::Approve { pick }),
+        1 => pick().prop_map(|pick| Step::Pause { pick }),
+        2 => pick().prop_map(|pick| Step::Resume { pick }),
+        1 => Just(Step::Freeze),
+        2 => Just(Step::Thaw),
+        1 => prop::sample::select(vec![None, Some(0), Some(60)]).prop_map(|above| Step::Rule { above }),
         1 => Just(Step::Cancel),
         2 => (1..=TAGS, prop::option::weighted(0.8, product())).prop_map(|(tag, product)| Step::Bind { tag, product }),
         2 => (0..TILLS).prop_map(|till| Step::AddTill { till }),
@@ -592,9 +611,46 @@ fn meet<T: Clone>(queue: &mut Vec<T>, pick: usize, fate: Fate) -> Option<T> {
     }
 }
 
+/// A command about one of the changes that have not ended, if there is one.
+fn with_live(
+    world: &mut World,
+    pick: usize,
+    person: &str,
+    command: impl FnOnce(ChangeId) -> Command,
+) -> Option<Result<Reply, Refusal>> {
+    let live: Vec<_> = world.database.changes.values().filter(|row| row.ended.is_none()).collect();
+    let change = live.get(pick % live.len().max(1))?.id.clone();
+    Some(world.command_by(person, command(change)))
+}
+
+/// Nothing holds anything back any more, and the time of everything comes.
+fn let_everything_go(world: &mut World) {
+    play(world, Step::Thaw);
+    for change in world.database.changes.clone().into_keys() {
+        drop(world.command_by("bob", Command::ApproveChange { change: change.clone() }));
+        drop(world.command_by("bob", Command::ResumeChange { change }));
+    }
+    world.advance(Duration::from_secs(1000));
+}
+
 fn play(world: &mut World, step: Step) {
     match step {
         Step::Change { product, minor } => drop(world.change(product, minor)),
+        Step::Wish { product, minor, ahead } => drop(world.wish("alice", product, minor, ahead)),
+        Step::Approve { pick } => {
+            drop(with_live(world, pick, "bob", |change| Command::ApproveChange { change }));
+        }
+        Step::Pause { pick } => {
+            drop(with_live(world, pick, "bob", |change| Command::PauseChange { change }));
+        }
+        Step::Resume { pick } => {
+            drop(with_live(world, pick, "bob", |change| Command::ResumeChange { change }));
+        }
+        Step::Freeze => drop(world.command(Command::FreezeStore { store: store(), reason: None }).unwrap()),
+        Step::Thaw => drop(world.command(Command::ThawStore { store: store() }).unwrap()),
+        Step::Rule { above } => {
+            world.command(Command::SetApproval { store: store(), above }).unwrap();
+        }
         Step::Cancel => {
             let live = world.database.changes.values().rfind(|row| row.ended.is_none());
             if let Some(change) = live.map(|row| row.id.clone()) {
@@ -648,6 +704,7 @@ proptest! {
             play(&mut world, step);
             world.check();
         }
+        let_everything_go(&mut world);
         world.calm_down("north", TAGS);
         world.check();
         for row in world.database.changes.values() {

@@ -8,7 +8,6 @@ use wire::till::StoreId;
 use wire::{DeviceId, Timestamp};
 
 use super::Shop;
-use super::pricing::Jump;
 use super::rows::Write;
 use super::words::{Command, Effect, News, Note, Outside, Refusal, Reply, Suspicion};
 use crate::names::{Actor, ProductKey};
@@ -55,11 +54,14 @@ impl<'a> Turn<'a> {
             Command::AddTill { store, till } => self.add_till(&store, till),
             Command::RemoveTill { store, till } => self.remove_till(store, till),
             Command::AckTill { store, till, upto } => self.ack_till(store, till, upto),
-            Command::ChangePrice { key, price, reason, confirms_jump } => {
-                let jump = if confirms_jump { Jump::Meant } else { Jump::Doubted };
-                self.change_price(key, price, reason, jump)
-            }
+            Command::ChangePrice(wish) => self.change_price(wish),
             Command::CancelChange { change } => self.cancel_change(&change),
+            Command::ApproveChange { change } => self.approve_change(&change),
+            Command::PauseChange { change } => self.pause_change(&change),
+            Command::ResumeChange { change } => self.resume_change(&change),
+            Command::FreezeStore { store, reason } => self.freeze_store(&store, reason),
+            Command::ThawStore { store } => self.thaw_store(&store),
+            Command::SetApproval { store, above } => self.set_approval(&store, above),
             Command::AttestRemoval { tag } => self.attest_removal(tag),
             Command::Remove(thing) => self.remove(thing),
         };
@@ -170,6 +172,12 @@ impl<'a> Turn<'a> {
             }
             if is_due {
                 self.send_roster(&device);
+            }
+        }
+        while let Some((at, change)) = self.shop.due.first().cloned().filter(|(at, _)| *at <= now) {
+            self.shop.due.remove(&(at, change.clone()));
+            if let Some(key) = self.shop.changes.get(&change).cloned() {
+                self.touch(key);
             }
         }
         while let Some((at, tag)) = self.shop.timers.first().copied().filter(|(at, _)| *at <= now) {

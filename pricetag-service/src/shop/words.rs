@@ -8,6 +8,7 @@ use wire::till::{Price, ProductId, StoreId, TillId};
 use wire::{DeviceId, Timestamp};
 
 use super::content::FaceContent;
+use super::planning::{AHEAD_DAYS_MAX, PLANNED_MAX};
 use super::pricing::JUMP_PERCENT;
 use super::rows::{ChangeState, Write};
 use crate::names::{Actor, ChangeId, Currency, Name, ProductKey, Remark, TaskId, Unit};
@@ -98,20 +99,45 @@ pub enum Command {
         upto: u64,
     },
     /// This is to cost that.
-    ChangePrice {
-        /// What.
-        key: ProductKey,
-        /// That.
-        price: Price,
-        /// Why.
-        reason: Option<Remark>,
-        /// Whether a step of more than [`super::pricing::JUMP_PERCENT`] is meant.
-        confirms_jump: bool,
-    },
+    ChangePrice(PriceWish),
     /// Call a change off and take back what it did.
     CancelChange {
         /// Which.
         change: ChangeId,
+    },
+    /// A second person agrees to a change.
+    ApproveChange {
+        /// Which.
+        change: ChangeId,
+    },
+    /// Nothing more of a change goes out.
+    PauseChange {
+        /// Which.
+        change: ChangeId,
+    },
+    /// A paused change goes on.
+    ResumeChange {
+        /// Which.
+        change: ChangeId,
+    },
+    /// No price of the store moves.
+    FreezeStore {
+        /// Which.
+        store: StoreId,
+        /// Why.
+        reason: Option<Remark>,
+    },
+    /// Prices of the store move again.
+    ThawStore {
+        /// Which.
+        store: StoreId,
+    },
+    /// Lay down which changes of price want a second pair of eyes.
+    SetApproval {
+        /// Where.
+        store: StoreId,
+        /// Those by more than this many per cent; nothing: none.
+        above: Option<u16>,
     },
     /// Somebody saw that the tag is not on its shelf.
     AttestRemoval {
@@ -120,6 +146,21 @@ pub enum Command {
     },
     /// Forget something that nothing depends on.
     Remove(Thing),
+}
+
+/// A price somebody wants.
+#[derive(Clone, Debug)]
+pub struct PriceWish {
+    /// Of what.
+    pub key: ProductKey,
+    /// What it is to cost.
+    pub price: Price,
+    /// Why.
+    pub reason: Option<Remark>,
+    /// Whether a step of more than [`super::pricing::JUMP_PERCENT`] is meant.
+    pub confirms_jump: bool,
+    /// From when on; nothing: at once.
+    pub effective: Option<Timestamp>,
 }
 
 /// What can be removed once nothing depends on it.
@@ -249,6 +290,21 @@ pub enum Refusal {
         /// What depends on it, and what to do.
         why: String,
     },
+    /// A time that no change may have.
+    #[error("a change takes effect in the future, at most {AHEAD_DAYS_MAX} days ahead")]
+    BadTime,
+    /// Enough wait already.
+    #[error("{PLANNED_MAX} changes of product `{product}` wait already; cancel one first", product = .0.product)]
+    TooManyPlanned(ProductKey),
+    /// A second pair of eyes must be told from the first.
+    #[error("{0}, so say who you are: in `X-Actor`, or in the field for your name")]
+    NameNeeded(String),
+    /// The two are one.
+    #[error("`{0}` made the change, so somebody else must approve it")]
+    SamePerson(String),
+    /// Nobody waits for it.
+    #[error("change `{0}` awaits no approval")]
+    NoApprovalAwaited(ChangeId),
     /// It costs that already.
     #[error("the price is {0} already")]
     PriceUnchanged(Price),
@@ -379,6 +435,8 @@ pub enum News {
         /// Up to where.
         upto: u64,
     },
+    /// The freeze or the rules of a store changed.
+    StoreRules(StoreId),
     /// A report came again.
     DuplicateReport,
     /// A message was not believed.

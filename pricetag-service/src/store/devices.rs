@@ -70,7 +70,7 @@ pub enum Standing {
     Current,
     /// A new face is on its way.
     Updating,
-    /// A new face waits for the tills.
+    /// A new face is held: until the tills are ready, by a pause or by a freeze.
     Held,
     /// It has a face to fetch and is not heard.
     Silent,
@@ -174,7 +174,10 @@ async fn tags(
          from tags t join stores s on s.store = t.store
              left join products p on p.store = t.store and p.product = t.product
              left join tag_health h on h.tag = t.tag
-             left join tasks k on k.tag = t.tag and k.version = t.version
+             left join tasks k on k.tag = t.tag and k.version = (select x.version from tasks x
+                 left join changes c on c.change = x.change
+                 where x.tag = t.tag and (x.change is null or c.begun_at is not null)
+                 order by x.version desc limit 1)
          where ($1 is null or t.store = $1) and ($2 is null or t.access_point = $2)
              and ($3 is null or t.product = $3) and ($4 is null or t.tag > $4) and ($5 is null or t.tag = $5)
          order by t.tag limit $6",

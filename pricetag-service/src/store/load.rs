@@ -1,7 +1,5 @@
 //! Reading the rows of the shop back at the start.
 
-use std::collections::BTreeSet;
-
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, query};
 use wire::Timestamp;
@@ -11,10 +9,11 @@ use wire::till::{Price, StoreId, TillId};
 
 use super::StoreError;
 use super::row::{Columns, bigint};
+use super::words;
 use crate::names::ProductKey;
 use crate::price_gate::SentFace;
 use crate::shop::rows::{
-    AccessPointRow, ChangeRow, ChangeState, Confirmed, Figures, ProductRow, Rows, Shown, StoreRow, TagRow,
+    AccessPointRow, ChangeRow, Confirmed, Figures, Freeze, Mark, ProductRow, Rows, Shown, StoreRow, TagRow,
 };
 use crate::task::{Order, Progress, State};
 
@@ -43,7 +42,7 @@ pub async fn mark(db: &mut AnyConnection) -> Result<String, StoreError> {
 
 async fn stores(db: &mut AnyConnection) -> Result<Vec<(StoreRow, u64)>, StoreError> {
     let rows = query(
-        "select s.store, s.name, s.currency,
+        "select s.store, s.name, s.currency, s.approval_above_percent, s.frozen_at, s.frozen_by, s.frozen_reason,
              coalesce((select max(f.seq) from till_feed f where f.store = s.store), 0) as head
          from stores s",
     )
@@ -51,10 +50,21 @@ async fn stores(db: &mut AnyConnection) -> Result<Vec<(StoreRow, u64)>, StoreErr
     .await?;
     rows.iter()
         .map(|row| {
-            let (store, name) = (row.parsed("store")?, row.parsed("name")?);
-            Ok((StoreRow { store, name, currency: row.parsed("currency")? }, row.count("head")?))
+            let store = StoreRow {
+                store: row.parsed("store")?,
+                name: row.parsed("name")?,
+                currency: row.parsed("currency")?,
+                approval_above: row.count_opt("approval_above_percent")?,
+                freeze: freeze(row)?,
+            };
+            Ok((store, row.count("head")?))
         })
         .collect()
+}
+
+fn freeze(row: &AnyRow) -> Result<Option<Freeze>, StoreError> {
+    let Some(since) = row.time_opt("frozen_at")? else { return Ok(None) };
+    Ok(Some(Freeze { since, by: row.parsed("frozen_by")?, reason: row.parsed_opt("frozen_reason")? }))
 }
 
 async fn tills(db: &mut AnyConnection) -> Result<Vec<(StoreId, TillId, u64)>, StoreError> {
@@ -204,7 +214,7 @@ async fn tasks(db: &mut AnyConnection) -> Result<Vec<(Order, Progress)>, StoreEr
     let rows = query(
         "select task, tag, version, face, store, product, price_minor, change, created_at, state, reason,
              since, sendings, transitions
-         from tasks where state in ('held', 'pending', 'sent', 'accepted')",
+         from tasks where state in ('scheduled', 'held', 'pending', 'sent', 'accepted')",
     )
     .fetch_all(db)
     .await?;
@@ -237,7 +247,8 @@ fn task(row: &AnyRow) -> Result<(Order, Progress), StoreError> {
 async fn changes(db: &mut AnyConnection) -> Result<Vec<ChangeRow>, StoreError> {
     let rows = query(
         "select change, store, product, from_minor, to_minor, reason, actor, created_at, reverts, state,
-             blocked_by, shelf_done_at, till_seq, published_at, applied_at, unproven, ended_at, charged_minor
+             hold, blocked_by, effective_at, begun_at, approval, approved_by, approved_at, paused_by, paused_at,
+             shelf_done_at, till_seq, published_at, applied_at, unproven, ended_at, charged_minor
          from changes where ended_at is null",
     )
     .fetch_all(db)
@@ -246,13 +257,13 @@ async fn changes(db: &mut AnyConnection) -> Result<Vec<ChangeRow>, StoreError> {
 }
 
 fn change(row: &AnyRow) -> Result<ChangeRow, StoreError> {
-    let blocked_by = row.text("blocked_by")?;
-    let state = if blocked_by.is_empty() {
-        ChangeState::Running
-    } else {
-        let bad = |_| StoreError::Value { column: "blocked_by", value: blocked_by.clone() };
-        let tags: Result<BTreeSet<TagId>, _> = blocked_by.split(',').map(str::parse).collect();
-        ChangeState::Blocked(tags.map_err(bad)?)
+    let (state, hold, blocked_by) = (row.text("state")?, row.text("hold")?, row.text("blocked_by")?);
+    let Some(state) = words::live_change_state(&state, &hold, &blocked_by) else {
+        return Err(StoreError::Value { column: "state", value: format!("{state}({hold}{blocked_by})") });
+    };
+    let approval = row.text("approval")?;
+    let Some(approval) = words::approval_from(&approval, mark_of(row, "approved_by", "approved_at")?) else {
+        return Err(StoreError::Value { column: "approval", value: approval });
     };
     Ok(ChangeRow {
         id: row.parsed("change")?,
@@ -263,6 +274,10 @@ fn change(row: &AnyRow) -> Result<ChangeRow, StoreError> {
         reason: row.parsed_opt("reason")?,
         actor: row.parsed("actor")?,
         created: row.time("created_at")?,
+        effective: row.time("effective_at")?,
+        begun: row.time_opt("begun_at")?,
+        approval,
+        paused: mark_of(row, "paused_by", "paused_at")?,
         reverts: row.parsed_opt("reverts")?,
         state,
         shelf_done: row.time_opt("shelf_done_at")?,
@@ -272,4 +287,9 @@ fn change(row: &AnyRow) -> Result<ChangeRow, StoreError> {
         unproven: row.flag("unproven")?,
         ended: row.time_opt("ended_at")?,
     })
+}
+
+fn mark_of(row: &AnyRow, by: &'static str, at: &'static str) -> Result<Option<Mark>, StoreError> {
+    let Some(at) = row.time_opt(at)? else { return Ok(None) };
+    Ok(Some(Mark { by: row.parsed(by)?, at }))
 }

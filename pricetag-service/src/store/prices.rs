@@ -26,12 +26,20 @@ pub struct StoreView {
     pub access_points: i64,
     /// How many tills.
     pub tills: i64,
+    /// A change of price by more than this many per cent must be approved by a second person; nothing: none must.
+    pub approval_above_percent: Option<i64>,
+    /// Since when its prices are frozen, in milliseconds since 1970; nothing: they are not.
+    pub frozen_at: Option<i64>,
+    /// By whom.
+    pub frozen_by: Option<String>,
+    /// Why.
+    pub frozen_reason: Option<String>,
 }
 
 /// Stores by name; one, or all.
 pub async fn list_stores(db: &mut AnyConnection, store: Option<&str>) -> Result<Vec<StoreView>, StoreError> {
     let rows = query(
-        "select s.store, s.name, s.currency,
+        "select s.store, s.name, s.currency, s.approval_above_percent, s.frozen_at, s.frozen_by, s.frozen_reason,
              (select count(*) from products p where p.store = s.store) as products,
              (select count(*) from tags t where t.store = s.store and t.removed_at is null) as tags,
              (select count(*) from access_points a where a.store = s.store) as access_points,
@@ -51,6 +59,10 @@ pub async fn list_stores(db: &mut AnyConnection, store: Option<&str>) -> Result<
                 tags: row.number("tags")?,
                 access_points: row.number("access_points")?,
                 tills: row.number("tills")?,
+                approval_above_percent: row.number_opt("approval_above_percent")?,
+                frozen_at: row.number_opt("frozen_at")?,
+                frozen_by: row.text_opt("frozen_by")?,
+                frozen_reason: row.text_opt("frozen_reason")?,
             })
         })
         .collect()
@@ -81,6 +93,8 @@ pub struct ProductView {
     pub change: Option<String>,
     /// Where that stands.
     pub change_state: Option<String>,
+    /// Changes that have not begun.
+    pub planned: i64,
 }
 
 /// Which products.
@@ -120,9 +134,12 @@ pub async fn list_products(
              (select count(*) from tags t where t.store = p.store and t.product = p.product) as tags,
              (select count(*) from tags t where t.store = p.store and t.product = p.product
                  and t.shows_face = t.should_face and t.blank_since is null) as tags_current,
-             c.change, c.state as change_state
+             c.change, c.state as change_state,
+             (select count(*) from changes w where w.store = p.store and w.product = p.product
+                 and w.ended_at is null and w.begun_at is null) as planned
          from products p join stores s on s.store = p.store
              left join changes c on c.store = p.store and c.product = p.product and c.ended_at is null
+                 and c.begun_at is not null
          where ($1 is null or p.store = $1) and ($2 is null or p.product = $2)
              and ($3 is null or p.store || '/' || p.product > $3)
          order by p.store || '/' || p.product limit $4",
@@ -149,6 +166,7 @@ fn product_view(row: &AnyRow) -> Result<ProductView, StoreError> {
         tags_current: row.number("tags_current")?,
         change: row.text_opt("change")?,
         change_state: row.text_opt("change_state")?,
+        planned: row.number("planned")?,
     })
 }
 
@@ -214,8 +232,24 @@ pub struct ChangeView {
     pub created_at: i64,
     /// The cancelled change that this one takes back.
     pub reverts: Option<String>,
-    /// `running`, `blocked`, `completed`, `superseded` or `cancelled`.
+    /// From when on it counts, in milliseconds since 1970.
+    pub effective_at: i64,
+    /// When it began; until then it is planned, and nothing of it has gone out.
+    pub begun_at: Option<i64>,
+    /// `scheduled`, `held`, `running`, `blocked`, `completed`, `superseded` or `cancelled`.
     pub state: String,
+    /// What holds it: `approval`, `paused` or `freeze`; empty when nothing does.
+    pub hold: String,
+    /// Whether a second person has to agree: `not_needed`, `awaited` or `given`.
+    pub approval: String,
+    /// Who agreed.
+    pub approved_by: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub approved_at: Option<i64>,
+    /// Who paused it.
+    pub paused_by: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub paused_at: Option<i64>,
     /// The tags that block it.
     pub blocked_by: Vec<String>,
     /// How far it has come on the shelf.
@@ -265,7 +299,8 @@ async fn changes(
     let rows = query(
         "select c.change, c.store, c.product, p.name as product_name, s.currency, c.from_minor, c.to_minor,
              c.reason, c.actor, c.created_at, c.reverts, c.state, c.blocked_by, c.shelf_done_at, c.till_seq,
-             c.published_at, c.applied_at, c.unproven, c.ended_at, c.charged_minor,
+             c.published_at, c.applied_at, c.unproven, c.ended_at, c.charged_minor, c.effective_at, c.begun_at, c.hold,
+             c.approval, c.approved_by, c.approved_at, c.paused_by, c.paused_at,
              (select count(*) from tasks k where k.change = c.change
                  and k.state not in ('superseded', 'cancelled')) as shelf_total,
              (select count(*) from tasks k where k.change = c.change and k.state = 'displayed') as shelf_displayed,
@@ -318,7 +353,15 @@ fn change_view(row: &AnyRow) -> Result<ChangeView, StoreError> {
         actor: row.text("actor")?,
         created_at: row.number("created_at")?,
         reverts: row.text_opt("reverts")?,
+        effective_at: row.number("effective_at")?,
+        begun_at: row.number_opt("begun_at")?,
         state: row.text("state")?,
+        hold: row.text("hold")?,
+        approval: row.text("approval")?,
+        approved_by: row.text_opt("approved_by")?,
+        approved_at: row.number_opt("approved_at")?,
+        paused_by: row.text_opt("paused_by")?,
+        paused_at: row.number_opt("paused_at")?,
         blocked_by: blocked_by.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
         shelf: ShelfProgress {
             displayed: row.number("shelf_displayed")?,

@@ -33,7 +33,7 @@ pub struct TaskView {
     pub change: Option<String>,
     /// When, in milliseconds since 1970.
     pub created_at: i64,
-    /// Where it stands: `held`, `pending`, `sent`, `accepted`, `displayed`, `superseded`, `cancelled`, `failed`.
+    /// Where it stands: `scheduled`, `held`, `pending`, `sent`, `accepted`, `displayed`, `superseded`, `cancelled`, `failed`.
     pub state: String,
     /// Why it stands there; empty when that needs no reason.
     pub reason: String,
@@ -82,7 +82,7 @@ async fn tasks(
         "select task, tag, version, face, store, product, price_minor, change, created_at, state, reason, since,
              sendings from tasks
          where ($1 is null or state = $1
-                 or ($1 = 'open' and state in ('held', 'pending', 'sent', 'accepted')))
+                 or ($1 = 'open' and state in ('scheduled', 'held', 'pending', 'sent', 'accepted')))
              and ($2 is null or tag = $2) and ($3 is null or product = $3) and ($4 is null or change = $4)
              and ($5 is null or task < $5) and ($6 is null or task = $6)
          order by task desc limit $7",
@@ -185,10 +185,16 @@ pub struct Summary {
     pub tags: i64,
     /// Tags that show what they should.
     pub tags_current: i64,
-    /// Tasks that have not ended.
+    /// Tasks that have not ended and whose time has come.
     pub tasks_open: i64,
-    /// Of these, held because a till may charge more.
+    /// Of these, held: by a till that may charge more, an approval, a pause or a freeze.
     pub tasks_held: i64,
+    /// Tasks whose time has not come.
+    pub tasks_scheduled: i64,
+    /// Changes that have not begun: they wait for their time, an approval, the end of a pause or of a freeze.
+    pub changes_planned: i64,
+    /// Of these, those that a second person has to approve.
+    pub changes_unapproved: i64,
     /// Changes on their way.
     pub changes_running: i64,
     /// Of these, blocked by a tag.
@@ -207,7 +213,10 @@ pub async fn summary(db: &mut AnyConnection, online_after: i64) -> Result<Summar
                  and (should_face is null or (shows_face = should_face and blank_since is null))) as tags_current,
              (select count(*) from tasks where state in ('held', 'pending', 'sent', 'accepted')) as tasks_open,
              (select count(*) from tasks where state = 'held') as tasks_held,
-             (select count(*) from changes where ended_at is null) as changes_running,
+             (select count(*) from tasks where state = 'scheduled') as tasks_scheduled,
+             (select count(*) from changes where ended_at is null and begun_at is null) as changes_planned,
+             (select count(*) from changes where ended_at is null and approval = 'awaited') as changes_unapproved,
+             (select count(*) from changes where ended_at is null and begun_at is not null) as changes_running,
              (select count(*) from changes where ended_at is null and state = 'blocked') as changes_blocked,
              (select count(*) from access_points) as access_points,
              (select count(*) from access_points where heard_at > $1) as access_points_online",
@@ -220,6 +229,9 @@ pub async fn summary(db: &mut AnyConnection, online_after: i64) -> Result<Summar
         tags_current: row.number("tags_current")?,
         tasks_open: row.number("tasks_open")?,
         tasks_held: row.number("tasks_held")?,
+        tasks_scheduled: row.number("tasks_scheduled")?,
+        changes_planned: row.number("changes_planned")?,
+        changes_unapproved: row.number("changes_unapproved")?,
         changes_running: row.number("changes_running")?,
         changes_blocked: row.number("changes_blocked")?,
         access_points: row.number("access_points")?,

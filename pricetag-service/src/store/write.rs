@@ -6,10 +6,9 @@ use wire::Timestamp;
 use super::StoreError;
 use super::remove;
 use super::row::bigint;
+use super::words;
 use crate::names::{Actor, ChangeId, ProductKey, Remark, Unit};
-use crate::shop::rows::{
-    AccessPointRow, ChangeRow, ChangeState, HealthRow, ProductRow, StoreRow, TagRow, Write,
-};
+use crate::shop::rows::{AccessPointRow, ChangeRow, HealthRow, ProductRow, StoreRow, TagRow, Write};
 use crate::task::{Order, Progress, Transition};
 
 /// Writes one row.
@@ -44,13 +43,21 @@ pub async fn mark(db: &mut AnyConnection, correlation: &str) -> Result<(), Store
 }
 
 async fn store(db: &mut AnyConnection, row: &StoreRow) -> Result<(), StoreError> {
+    let freeze = row.freeze.as_ref();
     query(
-        "insert into stores (store, name, currency) values ($1, $2, $3)
-         on conflict (store) do update set name = excluded.name, currency = excluded.currency",
+        "insert into stores (store, name, currency, approval_above_percent, frozen_at, frozen_by, frozen_reason)
+         values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict (store) do update set name = excluded.name, currency = excluded.currency,
+             approval_above_percent = excluded.approval_above_percent, frozen_at = excluded.frozen_at,
+             frozen_by = excluded.frozen_by, frozen_reason = excluded.frozen_reason",
     )
     .bind(row.store.as_str())
     .bind(row.name.as_str())
     .bind(row.currency.as_str())
+    .bind(row.approval_above.map(i64::from))
+    .bind(freeze.map(|freeze| freeze.since.as_millis()))
+    .bind(freeze.map(|freeze| freeze.by.as_str()))
+    .bind(freeze.and_then(|freeze| freeze.reason.as_ref()).map(Remark::as_str))
     .execute(db)
     .await?;
     Ok(())
@@ -187,31 +194,11 @@ async fn entry(db: &mut AnyConnection, write: &Write, now: Timestamp) -> Result<
     Ok(())
 }
 
-/// The name of a change's state, and the tags that block it.
-pub fn change_state_names(state: &ChangeState) -> (&'static str, String) {
-    match state {
-        ChangeState::Running => ("running", String::new()),
-        ChangeState::Blocked(tags) => {
-            let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
-            ("blocked", tags.join(","))
-        }
-        ChangeState::Completed => ("completed", String::new()),
-        ChangeState::Superseded => ("superseded", String::new()),
-        ChangeState::Cancelled => ("cancelled", String::new()),
-    }
-}
-
 async fn change(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreError> {
-    let (state, blocked_by) = change_state_names(&row.state);
     query(
         "insert into changes (change, store, product, from_minor, to_minor, reason, actor, created_at, reverts,
-             state, blocked_by, shelf_done_at, till_seq, published_at, applied_at, unproven, ended_at,
-             charged_minor)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-         on conflict (change) do update set state = excluded.state, blocked_by = excluded.blocked_by,
-             shelf_done_at = excluded.shelf_done_at, till_seq = excluded.till_seq,
-             published_at = excluded.published_at, applied_at = excluded.applied_at,
-             unproven = excluded.unproven, ended_at = excluded.ended_at",
+             effective_at, state, blocked_by, unproven)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', '', 0) on conflict (change) do nothing",
     )
     .bind(row.id.as_str())
     .bind(row.key.store.as_str())
@@ -222,15 +209,40 @@ async fn change(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreErro
     .bind(row.actor.as_str())
     .bind(row.created.as_millis())
     .bind(row.reverts.as_ref().map(ChangeId::as_str))
-    .bind(state)
-    .bind(blocked_by)
+    .bind(row.effective.as_millis())
+    .execute(&mut *db)
+    .await?;
+    progress(db, row).await
+}
+
+/// What may differ each time a change is written.
+async fn progress(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreError> {
+    let approval = words::approval(&row.approval);
+    query(
+        "update changes set from_minor = $2, charged_minor = $3, state = $4, hold = $5, blocked_by = $6,
+             begun_at = $7, approval = $8, approved_by = $9, approved_at = $10, paused_by = $11, paused_at = $12,
+             shelf_done_at = $13, till_seq = $14, published_at = $15, applied_at = $16, unproven = $17,
+             ended_at = $18
+         where change = $1",
+    )
+    .bind(row.id.as_str())
+    .bind(row.from.as_minor())
+    .bind(row.charged.map(i64::from))
+    .bind(words::change_state(&row.state))
+    .bind(words::hold(&row.state))
+    .bind(words::blocked_by(&row.state))
+    .bind(row.begun.map(Timestamp::as_millis))
+    .bind(approval.name)
+    .bind(approval.given.map(|mark| mark.by.as_str()))
+    .bind(approval.given.map(|mark| mark.at.as_millis()))
+    .bind(row.paused.as_ref().map(|mark| mark.by.as_str()))
+    .bind(row.paused.as_ref().map(|mark| mark.at.as_millis()))
     .bind(row.shelf_done.map(Timestamp::as_millis))
     .bind(row.till_seq.map(bigint))
     .bind(row.published.map(Timestamp::as_millis))
     .bind(row.applied.map(Timestamp::as_millis))
     .bind(i64::from(row.unproven))
     .bind(row.ended.map(Timestamp::as_millis))
-    .bind(row.charged.map(i64::from))
     .execute(db)
     .await?;
     Ok(())
@@ -246,7 +258,7 @@ async fn task(db: &mut AnyConnection, order: &Order, progress: &Progress) -> Res
         "insert into tasks (task, tag, version, face, store, product, price_minor, change, created_at,
              state, reason, since, sendings, transitions)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-         on conflict (task) do update set state = excluded.state, reason = excluded.reason,
+         on conflict (task) do update set version = excluded.version, face = excluded.face, state = excluded.state, reason = excluded.reason,
              since = excluded.since, sendings = excluded.sendings, transitions = excluded.transitions",
     )
     .bind(order.id.as_str())

@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Shared;
 use crate::shop::words::News;
-use crate::store::write::change_state_names;
+use crate::store::words::change_state;
 use crate::task;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -59,7 +59,7 @@ fn told(news: &News) -> Option<(&'static str, Value)> {
         News::ChangeMoved { change, key, state } => Some((
             "change",
             json!({ "change": change.as_str(), "store": key.store, "product": key.product,
-                "state": change_state_names(state).0 }),
+                "state": change_state(state) }),
         )),
         News::AccessPoint { device, is_online } => {
             Some(("access-point", json!({ "device": device, "is_online": is_online })))
@@ -72,6 +72,7 @@ fn told(news: &News) -> Option<(&'static str, Value)> {
         News::TillListed { store, till, is_there } => {
             Some(("till", json!({ "store": store, "till": till, "is_there": is_there })))
         }
+        News::StoreRules(store) => Some(("store", json!({ "store": store }))),
         News::PriceDisplayed(_) | News::DuplicateReport | News::Suspicious(_) => None,
     }
 }

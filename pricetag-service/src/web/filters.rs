@@ -13,10 +13,21 @@ use crate::names::{ChangeId, TaskId};
 use crate::store::StoreError;
 
 /// States of a change, as in the database and the API.
-pub(super) const CHANGE_STATES: [&str; 5] = ["running", "blocked", "completed", "superseded", "cancelled"];
+pub(super) const CHANGE_STATES: [&str; 7] =
+    ["scheduled", "held", "running", "blocked", "completed", "superseded", "cancelled"];
 /// States of a task, and `open` for all that are no end.
-pub(super) const TASK_STATES: [&str; 9] =
-    ["open", "held", "pending", "sent", "accepted", "displayed", "superseded", "cancelled", "failed"];
+pub(super) const TASK_STATES: [&str; 10] = [
+    "open",
+    "scheduled",
+    "held",
+    "pending",
+    "sent",
+    "accepted",
+    "displayed",
+    "superseded",
+    "cancelled",
+    "failed",
+];
 
 /// A form sends fields that were left empty.
 pub(super) fn given(text: Option<String>) -> Option<String> {

@@ -12,6 +12,8 @@ pub mod changes;
 pub mod dashboard;
 /// Products, and the form that changes a price.
 pub mod products;
+/// Stores: freeze, and which changes must be approved.
+pub mod stores;
 /// Tags.
 pub mod tags;
 /// Tasks and their history.

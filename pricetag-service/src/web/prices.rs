@@ -9,6 +9,7 @@ use service_kit::http::extract::{Body, Params, Queried};
 use service_kit::problem::Problem;
 use sqlx::AnyConnection;
 use utoipa::{IntoParams, ToSchema};
+use wire::Timestamp;
 use wire::till::{ProductId, StoreId};
 
 use super::extract::{By, price, value};
@@ -16,7 +17,7 @@ use super::filters::{self, CHANGE_STATES, Narrowed, known};
 use super::listing::{LIMITS, Listing};
 use super::{App, Shared};
 use crate::names::{ChangeId, ProductKey};
-use crate::shop::words::{Command, Refusal, Reply};
+use crate::shop::words::{Command, PriceWish, Refusal, Reply};
 use crate::store::prices::{self, ChangeFilter, ChangeView, ProductFilter, ProductView};
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -78,13 +79,16 @@ pub(super) struct NewChange {
     /// `urn:problem:price-jump`.
     #[serde(default)]
     confirm_jump: bool,
+    /// From when on it counts, in milliseconds since 1970: in the future, at most 366 days ahead. At once without it.
+    effective_at: Option<i64>,
 }
 
 #[utoipa::path(post, path = "/api/v1/stores/{store}/products/{product}/changes", tag = "prices",
     params(("store" = String, Path), ("product" = String, Path)), request_body = NewChange,
     responses((status = 201, body = ChangeView)), security(("token" = [])))]
 /// Change a price. An increase reaches every tag before any till, a decrease every till before any tag. A step of more
-/// than 50 % must be confirmed.
+/// than 50 % must be confirmed. A change with a time to come is `scheduled`; one that a second person must approve, or
+/// in a store whose prices are frozen, is `held`.
 pub(super) async fn add_change(
     State(app): Shared,
     By(actor): By,
@@ -93,9 +97,14 @@ pub(super) async fn add_change(
 ) -> Result<impl IntoResponse, Problem> {
     let key = ProductKey { store, product };
     let reason = value("bad-reason", body.reason.map(|reason| reason.parse()).transpose())?;
-    let (price, confirms_jump) = (price(body.price_minor)?, body.confirm_jump);
-    let command = Command::ChangePrice { key, price, reason, confirms_jump };
-    let view = changed(&app, app.desk.command(actor, command).await?).await?;
+    let wish = PriceWish {
+        key,
+        price: price(body.price_minor)?,
+        reason,
+        confirms_jump: body.confirm_jump,
+        effective: body.effective_at.map(Timestamp::from_millis),
+    };
+    let view = changed(&app, app.desk.command(actor, Command::ChangePrice(wish)).await?).await?;
     let location = format!("/api/v1/changes/{}", view.change);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)))
 }
@@ -136,7 +145,7 @@ pub(super) struct ChangeQuery {
     store: Option<String>,
     /// Of this product only.
     product: Option<String>,
-    /// `running`, `blocked`, `completed`, `superseded` or `cancelled`.
+    /// `scheduled`, `held`, `running`, `blocked`, `completed`, `superseded` or `cancelled`.
     state: Option<String>,
     /// Older than this one: `next` of the page before.
     before: Option<String>,
@@ -178,13 +187,13 @@ pub(super) async fn get_change(
 pub(super) struct Cancelled {
     /// The change that was called off.
     cancelled: ChangeView,
-    /// The change that takes it back.
-    revert: ChangeView,
+    /// The change that takes it back; nothing when it had not begun.
+    revert: Option<ChangeView>,
 }
 
 #[utoipa::path(post, path = "/api/v1/changes/{change}/cancel", tag = "prices", params(("change" = String, Path)),
     responses((status = 200, body = Cancelled)), security(("token" = [])))]
-/// Call a change off. What it did already is taken back by a change to the price before.
+/// Call a change off. What it did already is taken back by a change to the price before; what has not begun just ends.
 pub(super) async fn cancel_change(
     State(app): Shared,
     By(actor): By,
@@ -193,6 +202,9 @@ pub(super) async fn cancel_change(
     let change = change_id(&change)?;
     change_view(&app, &change).await?;
     let reply = app.desk.command(actor, Command::CancelChange { change: change.clone() }).await?;
-    let revert = changed(&app, reply).await?;
+    let revert = match reply {
+        Reply::Change(revert) => Some(change_view(&app, &revert).await?),
+        Reply::Done | Reply::Till { .. } => None,
+    };
     Ok(Json(Cancelled { cancelled: change_view(&app, &change).await?, revert }))
 }

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{ProblemShape, add_problems};
-use super::{App, audit, events, feed, pages, places, prices, removal, setup, tags, tasks};
+use super::{App, audit, brakes, events, feed, pages, places, prices, removal, setup, tags, tasks};
 
 /// The router of the whole program.
 pub fn routes(app: &Arc<App>, readiness: Readiness) -> Router {
@@ -63,6 +63,11 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(feed::acknowledge))
         .routes(routes!(prices::add_change))
         .routes(routes!(prices::cancel_change))
+        .routes(routes!(brakes::approve_change))
+        .routes(routes!(brakes::pause_change))
+        .routes(routes!(brakes::resume_change))
+        .routes(routes!(brakes::put_freeze, brakes::delete_freeze))
+        .routes(routes!(brakes::put_approval_rule, brakes::delete_approval_rule))
         .routes(routes!(tags::attest_removal))
         .route_layer(middleware::from_fn_with_state(app.guard.clone(), require_token));
     reading.merge(changing)
@@ -87,6 +92,8 @@ fn pages_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/fragments/changes/{change}", get(pages::changes::progress))
         .route("/fragments/tags/{tag}", get(pages::dashboard::tile))
         .route("/fragments/tags/{tag}/state", get(pages::tags::state))
+        .route("/stores", get(pages::stores::page))
+        .route("/fragments/frozen", get(pages::stores::frozen))
         .route("/tills", get(pages::tills::list))
         .route("/fragments/tills-behind", get(pages::tills::behind))
         .route("/fragments/tills", get(pages::tills::table))
@@ -98,6 +105,12 @@ fn pages_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/stores/{store}/products/{product}/changes", post(pages::products::change_price))
         .route("/stores/{store}/tills/{till}/remove", post(pages::tills::remove))
         .route("/changes/{change}/cancel", post(pages::changes::cancel))
+        .route("/changes/{change}/approve", post(pages::changes::approve))
+        .route("/changes/{change}/pause", post(pages::changes::pause))
+        .route("/changes/{change}/resume", post(pages::changes::resume))
+        .route("/stores/{store}/freeze", post(pages::stores::freeze))
+        .route("/stores/{store}/thaw", post(pages::stores::thaw))
+        .route("/stores/{store}/approval-rule", post(pages::stores::set_approval))
         .route("/tags/{tag}/attest-removal", post(pages::tags::attest_removal))
         .route_layer(middleware::from_fn_with_state(app.guard.clone(), require_token));
     reading.merge(forms)

@@ -5,7 +5,7 @@ use chrono::DateTime;
 use crate::names::Currency;
 use crate::store::devices::{AccessPointView, HealthView, Standing, TagView};
 use crate::store::feed::TillView;
-use crate::store::prices::{ChangeView, ProductView, started_from};
+use crate::store::prices::{ChangeView, ProductView, StoreView, started_from};
 use crate::store::tasks::{TaskView, TransitionView};
 
 /// An amount with its currency.
@@ -123,6 +123,48 @@ impl ChangeView {
         self.ended_at.is_none()
     }
 
+    /// Its state, and what holds it.
+    pub(super) fn standing(&self) -> String {
+        match self.hold.as_str() {
+            "" => self.state.clone(),
+            hold => format!("{}: {hold}", self.state),
+        }
+    }
+
+    /// What it waits for, when that is none of tags and tills.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        let from = time(self.effective_at);
+        match (self.state.as_str(), self.hold.as_str()) {
+            ("scheduled", _) if self.needs_approval() => {
+                Some(format!("Takes effect at {from}, once somebody else has approved it."))
+            }
+            ("scheduled", _) => Some(format!("Takes effect at {from}.")),
+            ("held", "approval") => Some("Waits for the approval of a second person.".to_owned()),
+            ("held", "paused") => {
+                Some(format!("Paused by {}.", self.paused_by.as_deref().unwrap_or("somebody")))
+            }
+            ("held", "freeze") => Some("Waits for the end of the freeze in its store.".to_owned()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn needs_approval(&self) -> bool {
+        self.approval == "awaited" && self.is_running()
+    }
+
+    /// Whether it was asked for some time before it began.
+    pub(super) fn is_planned_ahead(&self) -> bool {
+        self.begun_at.is_some_and(|begun| begun > self.created_at)
+    }
+
+    pub(super) fn approved_stamp(&self) -> i64 {
+        self.approved_at.unwrap_or(self.created_at)
+    }
+
+    pub(super) fn approved(&self) -> String {
+        time(self.approved_stamp())
+    }
+
     pub(super) fn is_increase(&self) -> bool {
         self.direction == "increase"
     }
@@ -188,6 +230,12 @@ impl ChangeView {
             (None, Some(_)) => "doing",
             (None, None) => "waits",
         }
+    }
+}
+
+impl StoreView {
+    pub(super) fn frozen_since(&self) -> String {
+        self.frozen_at.map(time).unwrap_or_default()
     }
 }
 

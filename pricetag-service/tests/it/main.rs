@@ -7,6 +7,8 @@
 mod audit;
 /// What people see.
 mod pages;
+/// Changes that wait.
+mod planning;
 /// Prices move in the safe order.
 mod prices;
 /// What is refused.

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::prices::coffee_shop;
 use crate::shop::{Shop, TOKEN, tag};
 
-async fn form(shop: &Shop, path: &str, fields: &[(&str, &str)]) -> (StatusCode, String, String) {
+pub async fn form(shop: &Shop, path: &str, fields: &[(&str, &str)]) -> (StatusCode, String, String) {
     let request = shop.request(Method::POST, path).bearer_auth(TOKEN).form(fields);
     let response = request.send().await.unwrap();
     let status = response.status();
@@ -31,6 +31,7 @@ async fn every_page_shows_what_there_is() {
         ("/tags".to_owned(), "0000000000000001"),
         (format!("/tags/{}", tag(1)), "Should show"),
         ("/access-points".to_owned(), "north"),
+        ("/stores".to_owned(), "No change needs an approval"),
         ("/tills".to_owned(), "s1/till-1"),
         ("/stores/s1/tills/till-1/remove".to_owned(), "It is the last till of s1"),
         (
@@ -224,12 +225,17 @@ async fn the_api_describes_itself() {
     /api/v1/audit/verification
     /api/v1/changes
     /api/v1/changes/{change}
+    /api/v1/changes/{change}/approve
     /api/v1/changes/{change}/cancel
+    /api/v1/changes/{change}/pause
+    /api/v1/changes/{change}/resume
     /api/v1/events
     /api/v1/stores
     /api/v1/stores/{store}
     /api/v1/stores/{store}/access-points
     /api/v1/stores/{store}/access-points/{device}
+    /api/v1/stores/{store}/approval-rule
+    /api/v1/stores/{store}/freeze
     /api/v1/stores/{store}/products
     /api/v1/stores/{store}/products/{product}
     /api/v1/stores/{store}/products/{product}/changes

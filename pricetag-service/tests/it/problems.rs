@@ -112,13 +112,13 @@ async fn unknown_fields_of_a_body_are_refused() {
 #[tokio::test]
 async fn unknown_values_of_a_query_are_refused() {
     let shop = coffee_shop().await;
-    let states = "allowed are open, held, pending, sent, accepted, displayed, superseded, cancelled, failed";
+    let states = "allowed are open, scheduled, held, pending, sent, accepted, displayed, superseded, cancelled, failed";
     for (path, expected) in [
         ("tasks?state=bogus", format!("422 urn:problem:bad-state state is `bogus`, {states}")),
         (
             "changes?state=open",
             "422 urn:problem:bad-state state is `open`, \
-             allowed are running, blocked, completed, superseded, cancelled"
+             allowed are scheduled, held, running, blocked, completed, superseded, cancelled"
                 .to_owned(),
         ),
         ("tasks?tag=zz", "422 urn:problem:bad-tag tag id `zz` is not 16 hexadecimal digits".to_owned()),

@@ -13,9 +13,9 @@ use crate::names::{Actor, ChangeId, ProductKey};
 use crate::price_gate::SentFace;
 use crate::shop::Shop;
 use crate::shop::content::FaceContent;
-use crate::shop::rows::{ChangeRow, ChangeState, HealthRow, Rows, Write};
+use crate::shop::rows::{Approval, ChangeRow, ChangeState, HealthRow, Rows, Write};
 use crate::shop::words::{
-    Command, Effect, FromAccessPoint, Input, News, Outside, Refusal, Reply, TagPlace, Thing,
+    Command, Effect, FromAccessPoint, Input, News, Outside, PriceWish, Refusal, Reply, TagPlace, Thing,
 };
 use crate::task::{Order, Progress, Timeouts, Transition};
 
@@ -176,7 +176,7 @@ impl Database {
             }
         }
         rows.tasks = self.tasks.values().filter(|(_, progress)| !progress.state.is_end()).cloned().collect();
-        let is_live = |row: &&ChangeRow| matches!(row.state, ChangeState::Running | ChangeState::Blocked(_));
+        let is_live = |row: &&ChangeRow| row.ended.is_none();
         rows.changes = self.changes.values().filter(is_live).cloned().collect();
         rows
     }
@@ -349,16 +349,34 @@ impl World {
     }
 
     pub(crate) fn change(&mut self, product: &str, minor: i64) -> Result<ChangeId, Refusal> {
+        self.wish("nobody", product, minor, None)
+    }
+
+    /// Somebody asks for a price, at once or in so many seconds.
+    pub(crate) fn wish(
+        &mut self,
+        person: &str,
+        product: &str,
+        minor: i64,
+        ahead: Option<u64>,
+    ) -> Result<ChangeId, Refusal> {
+        let effective = ahead.map(|seconds| self.now.plus(Duration::from_secs(seconds)));
         let (key, price) = (key(product), price(minor));
-        let command = Command::ChangePrice { key, price, reason: None, confirms_jump: true };
-        match self.command(command)? {
+        let wish = PriceWish { key, price, reason: None, confirms_jump: true, effective };
+        match self.command_by(person, Command::ChangePrice(wish))? {
             Reply::Change(change) => Ok(change),
             Reply::Done | Reply::Till { .. } => panic!("a change answers with its id"),
         }
     }
 
     pub(crate) fn command(&mut self, command: Command) -> Result<Reply, Refusal> {
-        let effects = self.handle(Input::Command { actor: Actor::api(), command });
+        self.command_by("nobody", command)
+    }
+
+    /// `nobody` gives no name.
+    pub(crate) fn command_by(&mut self, person: &str, command: Command) -> Result<Reply, Refusal> {
+        let actor = if person == "nobody" { Actor::api() } else { Actor::caller(person).unwrap() };
+        let effects = self.handle(Input::Command { actor, command });
         let outcome = effects.into_iter().find_map(|effect| match effect {
             Effect::Reply(reply) => Some(Ok(reply)),
             Effect::Refuse(refusal) => Some(Err(refusal)),
@@ -379,9 +397,14 @@ impl World {
             assert_eq!(effects.len(), 1, "a refusal changes nothing: {effects:?}");
         }
         for effect in &effects {
+            if let Effect::Write(write) = effect {
+                self.database.apply(*write.clone());
+            }
+        }
+        for effect in &effects {
+            self.check_nothing_held_goes_out(effect);
             match effect {
                 Effect::Write(write) => {
-                    self.database.apply(*write.clone());
                     self.writes.push(*write.clone());
                 }
                 Effect::Send { device, message } => self.down.push((device.clone(), message.clone())),
@@ -391,6 +414,28 @@ impl World {
             }
         }
         effects
+    }
+
+    /// Neither a face nor a till entry goes out while the change that is in force is held, and none that waits for its
+    /// time or for an approval is in force.
+    fn check_nothing_held_goes_out(&self, effect: &Effect) {
+        let key = if let Effect::Send { message: ServiceMessage::Task { task, .. }, .. } = effect {
+            let order = &self.database.tasks[task].0;
+            order.price.as_ref().filter(|_| order.change.is_some()).map(|(key, _)| key)
+        } else if let Effect::Write(write) = effect
+            && let Write::Entry { key, .. } = &**write
+        {
+            Some(key)
+        } else {
+            None
+        };
+        for row in self.database.changes.values().filter(|row| Some(&row.key) == key) {
+            if row.begun.is_some() && row.ended.is_none() {
+                let is_frozen = self.database.rows.stores.iter().any(|(row, _)| row.freeze.is_some());
+                assert!(row.paused.is_none() && !is_frozen, "{effect:?} of {row:?}");
+                assert!(row.approval != Approval::Awaited && row.effective <= self.now, "{row:?}");
+            }
+        }
     }
 
     pub(super) fn restart(&mut self) {

@@ -1,6 +1,7 @@
 //! Changes, and how far one has come.
 
 use askama::Template;
+use axum::Form;
 use axum::extract::State;
 use axum::response::Redirect;
 use serde::Deserialize;
@@ -35,7 +36,7 @@ pub(in crate::web) struct ListQuery {
 pub(in crate::web) struct ChangeList {
     visitor: Visitor,
     state: String,
-    states: [&'static str; 5],
+    states: [&'static str; 7],
     changes: Vec<ChangeView>,
     next: Option<String>,
 }
@@ -132,4 +133,51 @@ pub(in crate::web) async fn cancel(
         Err(other) => return Err(other.into()),
     };
     Ok(Redirect::to(&format!("/changes/{shown}")))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct NameForm {
+    name: String,
+}
+
+/// A second person agrees.
+pub(in crate::web) async fn approve(
+    State(app): Shared,
+    Params(change): Params<String>,
+    Form(form): Form<NameForm>,
+) -> Result<Redirect, Problem> {
+    let actor = Actor::visitor(&form.name).map_err(|e| Problem::unprocessable("bad-actor", e.to_string()))?;
+    act(&app, actor, &change, |change| Command::ApproveChange { change }).await
+}
+
+pub(in crate::web) async fn pause(
+    State(app): Shared,
+    Params(change): Params<String>,
+) -> Result<Redirect, Problem> {
+    act(&app, Actor::page(), &change, |change| Command::PauseChange { change }).await
+}
+
+pub(in crate::web) async fn resume(
+    State(app): Shared,
+    Params(change): Params<String>,
+) -> Result<Redirect, Problem> {
+    act(&app, Actor::page(), &change, |change| Command::ResumeChange { change }).await
+}
+
+async fn act(
+    app: &App,
+    actor: Actor,
+    change: &str,
+    command: impl FnOnce(ChangeId) -> Command,
+) -> Result<Redirect, Problem> {
+    let change = change_id(change)?;
+    change_view(app, &change).await?;
+    match app.desk.command(actor, command(change.clone())).await {
+        // It ended or was approved while somebody read the page, which then shows that.
+        Ok(_) | Err(CommandError::Refused(Refusal::ChangeNotRunning(_) | Refusal::NoApprovalAwaited(_))) => {
+            Ok(Redirect::to(&format!("/changes/{change}")))
+        }
+        Err(other) => Err(other.into()),
+    }
 }

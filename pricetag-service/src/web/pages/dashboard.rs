@@ -10,7 +10,7 @@ use super::tills::TillsBehind;
 use super::{Page, Visitor};
 use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::feed::TillView;
-use crate::store::prices::{self, ChangeFilter, ChangeView};
+use crate::store::prices::{self, ChangeFilter, ChangeView, StoreView};
 use crate::store::tasks::{self, Summary};
 use crate::web::tags::tag_view;
 use crate::web::{App, Shared};
@@ -24,6 +24,8 @@ const CHANGES_MAX: u32 = 8;
 #[template(path = "dashboard.html")]
 pub(in crate::web) struct Dashboard {
     visitor: Visitor,
+    /// Stores whose prices stand still.
+    frozen: Vec<StoreView>,
     summary: Summary,
     changes: Vec<ChangeView>,
     tills: Vec<TillView>,
@@ -44,7 +46,9 @@ pub(in crate::web) async fn page(State(app): Shared, visitor: Visitor) -> Result
     let changes = prices::list_changes(&mut db, &ChangeFilter::default(), CHANGES_MAX).await?;
     let TillsBehind { tills, tills_total } = TillsBehind::read(&mut db).await?;
     let summary = tasks::summary(&mut db, app.online_after()).await?;
-    Ok(Page(Dashboard { visitor, summary, changes, tills, tills_total, tags, has_more }))
+    let mut frozen = prices::list_stores(&mut db, None).await?;
+    frozen.retain(|store| store.frozen_at.is_some());
+    Ok(Page(Dashboard { visitor, frozen, summary, changes, tills, tills_total, tags, has_more }))
 }
 
 #[derive(Template)]

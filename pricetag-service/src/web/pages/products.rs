@@ -5,16 +5,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
+use chrono::NaiveDateTime;
 use serde::Deserialize;
 use service_kit::http::ToldByPage;
 use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
+use wire::Timestamp;
 use wire::till::{PRICE_MINOR_MAX, ParsePriceError, Price, ProductId, StoreId};
 
 use super::{Page, Visitor};
 use crate::engine::desk::CommandError;
 use crate::names::{Actor, ProductKey, Remark};
-use crate::shop::words::{Command, Refusal, Reply};
+use crate::shop::words::{Command, PriceWish, Refusal, Reply};
 use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::feed::{self, TillFilter, TillView};
 use crate::store::prices::{self, ChangeFilter, ChangeView, ProductFilter, ProductView};
@@ -61,8 +63,44 @@ struct Complaint {
     store: String,
     price: String,
     reason: String,
+    effective: String,
+    name: String,
     about_price: Option<String>,
     about_reason: Option<String>,
+    about_effective: Option<String>,
+    about_name: Option<String>,
+}
+
+impl Complaint {
+    /// A refusal that a field of the form can mend, and the kind it is counted as.
+    fn about(refusal: Refusal) -> Result<(&'static str, Complaint), Problem> {
+        let text = Some(refusal.to_string());
+        let none = Complaint::default();
+        if let Refusal::PriceUnchanged(_) = refusal {
+            Ok(("price-unchanged", Complaint { about_price: text, ..none }))
+        } else if refusal == Refusal::BadTime {
+            Ok(("bad-effective-at", Complaint { about_effective: text, ..none }))
+        } else if let Refusal::NameNeeded(_) = refusal {
+            Ok(("name-needed", Complaint { about_name: text, ..none }))
+        } else {
+            Err(refusal.into())
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match (&self.about_price, &self.about_reason, &self.about_effective) {
+            (Some(_), _, _) => "bad-price",
+            (None, Some(_), _) => "bad-reason",
+            (None, None, Some(_)) => "bad-effective-at",
+            (None, None, None) => "bad-actor",
+        }
+    }
+
+    /// Where it belongs, and what was typed.
+    fn with(self, key: &ProductKey, form: PriceForm) -> Complaint {
+        let PriceForm { price, reason, effective, name, .. } = form;
+        Complaint { store: key.store.to_string(), price, reason, effective, name, ..self }
+    }
 }
 
 /// A product in one store, with its form.
@@ -128,6 +166,12 @@ pub(in crate::web) struct PriceForm {
     price: String,
     #[serde(default)]
     reason: String,
+    /// UTC, as a browser's `datetime-local` sends it; empty: at once.
+    #[serde(default)]
+    effective: String,
+    /// Who asks; may stay empty where no approval is needed.
+    #[serde(default)]
+    name: String,
     /// Whether a large step is meant.
     #[serde(default)]
     confirm_jump: bool,
@@ -147,8 +191,7 @@ struct JumpPage {
     /// `+120 %`.
     step: String,
     /// As it was typed.
-    price: String,
-    reason: String,
+    typed: PriceForm,
 }
 
 impl JumpPage {
@@ -162,8 +205,7 @@ impl JumpPage {
             name: product.name,
             store: product.store,
             product: product.product,
-            price: form.price,
-            reason: form.reason,
+            typed: form,
         }
     }
 }
@@ -190,6 +232,41 @@ fn typed_price(text: &str) -> Result<Price, String> {
     })
 }
 
+/// What was typed, parsed, or what is wrong with each field.
+fn parse(form: &PriceForm, key: &ProductKey) -> Result<(Actor, PriceWish), Box<Complaint>> {
+    let reason = filled(&form.reason).map(str::parse::<Remark>).transpose();
+    let effective = filled(&form.effective).map(typed_time).transpose();
+    let actor = filled(&form.name).map_or_else(|| Ok(Actor::page()), Actor::visitor);
+    match (typed_price(&form.price), reason, effective, actor) {
+        (Ok(price), Ok(reason), Ok(effective), Ok(actor)) => {
+            let confirms_jump = form.confirm_jump;
+            Ok((actor, PriceWish { key: key.clone(), price, reason, confirms_jump, effective }))
+        }
+        (price, reason, effective, actor) => Err(Box::new(Complaint {
+            about_price: price.err(),
+            about_reason: reason.err().map(|e| e.to_string()),
+            about_effective: effective.err(),
+            about_name: actor.err().map(|e| e.to_string()),
+            ..Complaint::default()
+        })),
+    }
+}
+
+fn filled(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+/// `2026-11-30T08:00`, in UTC.
+fn typed_time(text: &str) -> Result<Timestamp, String> {
+    let parsed = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+    let shown: String = text.chars().take(32).collect();
+    parsed
+        .map(|at| Timestamp::from_millis(at.and_utc().timestamp_millis()))
+        .ok_or_else(|| format!("`{shown}` is no time: type one like 2026-11-30T08:00, in UTC"))
+}
+
 /// Changes the price, or shows the form again with what is wrong.
 pub(in crate::web) async fn change_price(
     State(app): Shared,
@@ -197,43 +274,27 @@ pub(in crate::web) async fn change_price(
     Params((store, product)): Params<(StoreId, ProductId)>,
     Form(form): Form<PriceForm>,
 ) -> Result<Response, Problem> {
-    let mut complaint = Complaint {
-        store: store.to_string(),
-        price: form.price.clone(),
-        reason: form.reason.clone(),
-        ..Complaint::default()
-    };
-    let price = typed_price(&form.price);
-    let mut kind = if price.is_err() { "bad-price" } else { "bad-reason" };
-    let reason =
-        Some(form.reason.trim()).filter(|text| !text.is_empty()).map(str::parse::<Remark>).transpose();
-    match (price, reason) {
-        (Ok(price), Ok(reason)) => {
-            let key = ProductKey { store, product: product.clone() };
-            let confirms_jump = form.confirm_jump;
-            let command = Command::ChangePrice { key: key.clone(), price, reason, confirms_jump };
-            match app.desk.command(Actor::page(), command).await {
+    let key = ProductKey { store, product };
+    let (kind, complaint) = match parse(&form, &key) {
+        Err(complaint) => (complaint.kind(), *complaint),
+        Ok((actor, wish)) => {
+            let price = wish.price;
+            match app.desk.command(actor, Command::ChangePrice(wish)).await {
                 Ok(Reply::Change(change)) => {
                     return Ok(Redirect::to(&format!("/changes/{change}")).into_response());
                 }
-                Ok(Reply::Done | Reply::Till { .. }) => {}
+                Ok(Reply::Done | Reply::Till { .. }) => ("", Complaint::default()),
                 Err(CommandError::Refused(Refusal::PriceJump { percent, .. })) => {
                     let view = product_view(&app, &key).await?;
                     return Ok(Page(JumpPage::new(visitor, view, form, price, percent)).into_response());
                 }
-                Err(CommandError::Refused(refusal @ Refusal::PriceUnchanged(_))) => {
-                    complaint.about_price = Some(refusal.to_string());
-                    kind = "price-unchanged";
-                }
+                Err(CommandError::Refused(refusal)) => Complaint::about(refusal)?,
                 Err(other) => return Err(other.into()),
             }
         }
-        (price, reason) => {
-            complaint.about_price = price.err();
-            complaint.about_reason = reason.err().map(|e| e.to_string());
-        }
-    }
-    let page = product_page(&app, visitor, &product, complaint).await?;
+    };
+    let complaint = complaint.with(&key, form);
+    let page = product_page(&app, visitor, &key.product, complaint).await?;
     let counted = Extension(ToldByPage(kind));
     Ok((StatusCode::UNPROCESSABLE_ENTITY, counted, Page(page)).into_response())
 }

@@ -18,7 +18,7 @@ pub(in crate::web) struct TaskList {
     state: String,
     tag: String,
     product: String,
-    states: [&'static str; 9],
+    states: [&'static str; 10],
     tasks: Vec<TaskView>,
     next: Option<String>,
 }

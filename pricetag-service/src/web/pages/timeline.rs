@@ -75,9 +75,10 @@ impl Axis {
 
 impl Timeline {
     pub(in crate::web) fn new(change: &ChangeView, steps: &[StepView], now: i64) -> Timeline {
-        let end = change.ended_at.unwrap_or(now).max(change.created_at);
+        let begun = change.begun_at.unwrap_or(change.created_at);
+        let end = change.ended_at.unwrap_or(now).max(begun);
         let span_min = if change.is_running() { RUNNING_SPAN_MIN_MS } else { 1 };
-        let axis = Axis { from: change.created_at, span: (end - change.created_at).max(span_min) };
+        let axis = Axis { from: begun, span: (end - begun).max(span_min) };
         let displayed = steps.iter().filter(|step| step.state == "displayed").map(|step| axis.x(step.at));
         let shelf = axis.bars(
             &[(change.shelf.first_sent_at, "waits"), (change.shelf.done_at, "doing"), (Some(end), "done")],
@@ -111,7 +112,12 @@ fn told(change: &ChangeView) -> Vec<Step> {
         "cancelled" => "called off",
         _ => "",
     };
-    let asked = [(Some(change.created_at), format!("asked for by {}", change.actor), "ask")];
+    let approved = change.approved_by.as_deref().unwrap_or_default();
+    let asked = [
+        (Some(change.created_at), format!("asked for by {}", change.actor), "ask"),
+        (change.approved_at, format!("approved by {approved}"), "ask"),
+        (change.begun_at.filter(|_| change.is_planned_ahead()), "begins".to_owned(), "ask"),
+    ];
     let on_shelf = [
         (shelf.first_sent_at, "the first face goes out".to_owned(), "shelf"),
         (shelf.first_displayed_at, "the first tag confirms it".to_owned(), "shelf"),
