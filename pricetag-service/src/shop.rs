@@ -24,6 +24,8 @@ pub mod content;
 pub mod planning;
 /// Prices: changes, the feed, progress.
 pub mod pricing;
+/// Why a command is not carried out.
+mod refusal;
 /// Removing what nothing depends on.
 mod removal;
 /// From the database.
