@@ -106,5 +106,23 @@ function listen() {
   addEventListener("pagehide", () => events.close());
 }
 
+// What somebody typed before signing in is there again after it.
+const TYPED = "typed:";
+
+function keepTyped(form) {
+  const key = TYPED + form.getAttribute("action");
+  const fields = [...form.querySelectorAll("input[name]")];
+  const kept = JSON.parse(sessionStorage.getItem(key) || "null");
+  sessionStorage.removeItem(key);
+  if (form.dataset.keep === "signed-out") {
+    form.addEventListener("submit", () => {
+      sessionStorage.setItem(key, JSON.stringify(Object.fromEntries(fields.map((field) => [field.name, field.value]))));
+    });
+  } else if (kept) {
+    for (const field of fields) if (field.value === "" && kept[field.name]) field.value = kept[field.name];
+  }
+}
+
+for (const form of document.querySelectorAll("form[data-keep]")) keepTyped(form);
 nameOwnTimes(document);
 listen();

@@ -109,7 +109,7 @@ async fn a_large_step_is_asked_about_first() {
     let path = "/stores/s1/products/coffee/changes";
     let (status, _, html) = form(&shop, path, &[("price", "54.90"), ("reason", "beans & more")]).await;
     assert_eq!(status, StatusCode::OK);
-    for expected in ["4.99 €", "54.90 €", "+1001 %", "value=\"54.90\"", "value=\"beans &#38; more\""] {
+    for expected in ["4.99 €", "54.90 €", "+1000.2 %", "value=\"54.90\"", "value=\"beans &#38; more\""] {
         assert!(html.contains(expected), "{expected} in {html}");
     }
     assert_eq!(shop.get("/api/v1/changes").await["items"], json!([]));

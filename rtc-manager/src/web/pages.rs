@@ -257,7 +257,7 @@ impl Presence {
             (Some("won"), Some("active")) => ("in call", "live"),
             (Some("won"), _) => ("calling", "warn"),
             (Some(_), _) => ("being called", "warn"),
-            (None, _) if row.hello_at.is_some() => ("idle", "quiet"),
+            (None, _) if row.hello_at.is_some() => ("no call", "quiet"),
             (None, _) => ("never seen", "none"),
         };
         let put = |time: Option<i64>| time.map(shown::date_time).unwrap_or_default();

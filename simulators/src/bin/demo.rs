@@ -52,6 +52,8 @@ async fn serve(options: Options) -> anyhow::Result<bool> {
     if options.check { run_check(options, lifecycle).await } else { run_story(options, lifecycle).await }
 }
 
+const STOPPING: &str = "stopping: every program finishes what it has begun (a few seconds)";
+
 async fn run_story(options: Options, lifecycle: Lifecycle) -> anyhow::Result<bool> {
     let screen = Screen::begin();
     let _folder = FolderLock::take(&options.data_dir)?;
@@ -66,6 +68,7 @@ async fn run_story(options: Options, lifecycle: Lifecycle) -> anyhow::Result<boo
     let stage = Arc::new(Stage::set(&options, ground, screen, &lifecycle).await?);
     let stopping = lifecycle.stopping();
     let Some(well) = stopping.run_until_cancelled(story::tell(&stage, &sign_in)).await else {
+        screen.line(STOPPING);
         lifecycle.drain().await?;
         return Ok(true);
     };
@@ -83,6 +86,8 @@ async fn run_story(options: Options, lifecycle: Lifecycle) -> anyhow::Result<boo
         return Ok(well);
     }
     go_on(stage, &options, &lifecycle);
+    stopping.cancelled().await;
+    screen.line(STOPPING);
     lifecycle.drain().await?;
     Ok(well)
 }

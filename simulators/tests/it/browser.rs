@@ -105,6 +105,13 @@ async fn a_price_changed_in_the_browser_becomes_displayed() {
     browser.wait_for("form[action='/login'] input[name=token]").await;
     let coffee = "coffee".parse().unwrap();
     assert_eq!(world.stage.till.price(&coffee).unwrap().as_minor(), 666, "nobody was signed in");
+
+    let field = browser.wait_for("form[action='/login'] input[name=token]").await;
+    field.send_keys(token.reveal()).await.unwrap();
+    browser.wait_for("form[action='/login'] button").await.click().await.unwrap();
+    browser.wait_for("form[action='/logout']").await;
+    let typed = browser.wait_for(".price-form input[name=price]").await;
+    assert_eq!(typed.prop("value").await.unwrap().as_deref(), Some("7,77"), "what was typed is there again");
     browser.client.clone().close().await.unwrap();
     world.stop().await;
 }

@@ -195,19 +195,25 @@ struct JumpPage {
 }
 
 impl JumpPage {
-    fn new(visitor: Visitor, product: ProductView, form: PriceForm, to: Price, percent: i64) -> JumpPage {
-        let sign = if to.as_minor() > product.price_minor { "+" } else { "−" };
+    fn new(visitor: Visitor, product: ProductView, form: PriceForm, to: Price) -> JumpPage {
         JumpPage {
             visitor,
             from: product.price(),
             to: money(to.as_minor(), &product.currency),
-            step: format!("{sign}{percent} %"),
+            step: step_text(product.price_minor, to.as_minor()),
             name: product.name,
             store: product.store,
             product: product.product,
             typed: form,
         }
     }
+}
+
+/// `+120.4 %`, `−99.7 %`: cut and not rounded, so that nothing but nothing is a hundred per cent less.
+fn step_text(from_minor: i64, to_minor: i64) -> String {
+    let sign = if to_minor > from_minor { "+" } else { "−" };
+    let per_mille = (to_minor - from_minor).abs() * 1000 / from_minor.max(1);
+    format!("{sign}{}.{} %", per_mille / 10, per_mille % 10)
 }
 
 /// The price somebody typed, or what is wrong with it.
@@ -284,9 +290,9 @@ pub(in crate::web) async fn change_price(
                     return Ok(Redirect::to(&format!("/changes/{change}")).into_response());
                 }
                 Ok(Reply::Done | Reply::Till { .. }) => ("", Complaint::default()),
-                Err(CommandError::Refused(Refusal::PriceJump { percent, .. })) => {
+                Err(CommandError::Refused(Refusal::PriceJump { .. })) => {
                     let view = product_view(&app, &key).await?;
-                    return Ok(Page(JumpPage::new(visitor, view, form, price, percent)).into_response());
+                    return Ok(Page(JumpPage::new(visitor, view, form, price)).into_response());
                 }
                 Err(CommandError::Refused(refusal)) => Complaint::about(refusal)?,
                 Err(other) => return Err(other.into()),
