@@ -14,6 +14,7 @@ use wire::radio::frame::SealedFrame;
 use wire::tag::{ApReports, ApStatus, ServiceMessage, TagId, TagReport};
 
 use crate::face_cache::CachedFace;
+use crate::operation_queue::OperationQueue;
 use crate::radio_link::LinkRecord;
 use crate::tally::{Ignored, Refusal};
 use crate::task_queue::TaskQueue;
@@ -115,6 +116,9 @@ pub struct TagRecord {
     pub is_member: bool,
     /// Its tasks.
     pub tasks: TaskQueue,
+    /// Its operations; a store from before there were any has none.
+    #[serde(default)]
+    pub operations: OperationQueue,
     /// Its link.
     pub link: LinkRecord,
 }

@@ -1,14 +1,14 @@
 //! ● The access point: what it knows and decides.
 //!
 //! ```text
-//! service ──roster · task · cancel · face parts · receipt──▶ ┌─────────┐ ──Transmit──▶ tags
+//! service ──roster · tasks · operations · faces · receipt──▶ ┌─────────┐ ──Transmit──▶ tags
 //! tags    ──frames────────────────────────────────────────▶ │ Gateway │ ──Persist───▶ store
 //! uplink  ──connected · disconnected──────────────────────▶ └─────────┘ ──Publish───▶ service
 //!
 //! offline ──Connected──▶ online: hello, waiting reports, missing faces, then a status now and then
 //!    ▲──────Disconnected────┘         tags are served the same in both
 //! ```
-//! The parts: `roster` (whose tags), `task_queue` and `radio_link` (each tag), `face_cache`, `face_needs` and
+//! The parts: `roster` (whose tags), `task_queue`, `operation_queue` and `radio_link` (each tag), `face_cache`, `face_needs` and
 //! `face_assembly` (pictures), `report_outbox` (results), `radio_session` (what a tag is answered).
 //! Every `Persist` of a turn comes before its other effects: what a tag or the service is told is stored first.
 
@@ -23,6 +23,7 @@ use crate::effect::{Effect, Input, Record, Saved, TagRecord};
 use crate::face_assembly::FaceAssembly;
 use crate::face_cache::FaceCache;
 use crate::face_needs::FaceNeeds;
+use crate::operation_queue::OperationQueue;
 use crate::radio_link::RadioLink;
 use crate::report_outbox::ReportOutbox;
 use crate::roster::Roster;
@@ -33,6 +34,8 @@ use crate::task_queue::TaskQueue;
 mod air;
 /// What the service says.
 mod commands;
+/// Operations.
+mod operations;
 /// What the service hears.
 mod upward;
 
@@ -51,7 +54,7 @@ pub struct Settings {
     pub face_retry: Duration,
     /// Most tags of the roster.
     pub tags_max: usize,
-    /// Most reports and open tasks together.
+    /// Most reports, open tasks and open operations together.
     pub reports_max: usize,
     /// Most cached faces.
     pub faces_max: usize,
@@ -77,6 +80,7 @@ pub struct Health {
 pub struct Tag {
     is_member: bool,
     tasks: TaskQueue,
+    operations: OperationQueue,
     link: RadioLink,
     health: Option<Health>,
 }
@@ -87,20 +91,30 @@ impl Tag {
         &self.tasks
     }
 
+    /// What it is to do besides.
+    pub fn operations(&self) -> &OperationQueue {
+        &self.operations
+    }
+
     /// How it is; unknown until it is heard.
     pub fn health(&self) -> Option<&Health> {
         self.health.as_ref()
     }
 
     fn record(&mut self) -> TagRecord {
-        TagRecord { is_member: self.is_member, tasks: self.tasks.clone(), link: self.link.record() }
+        TagRecord {
+            is_member: self.is_member,
+            tasks: self.tasks.clone(),
+            operations: self.operations.clone(),
+            link: self.link.record(),
+        }
     }
 }
 
 impl From<TagRecord> for Tag {
     fn from(record: TagRecord) -> Self {
-        let TagRecord { is_member, tasks, link } = record;
-        Tag { is_member, tasks, link: RadioLink::restored(link), health: None }
+        let TagRecord { is_member, tasks, operations, link } = record;
+        Tag { is_member, tasks, operations, link: RadioLink::restored(link), health: None }
     }
 }
 
@@ -173,13 +187,15 @@ impl Gateway {
         }
     }
 
-    /// When the next [`Input::Tick`] is due; never while there is no uplink, because tags speak first.
+    /// When the next [`Input::Tick`] is due; without an uplink only for operations, because tags speak first.
     pub fn deadline(&self) -> Option<Timestamp> {
+        let operations = self.operations_deadline();
         if !self.schedule.is_connected {
-            return None;
+            return operations;
         }
         let status_at = Some(self.schedule.status_at);
-        let all = [status_at, self.schedule.hello_at, self.outbox.deadline(), self.needs.deadline()];
+        let all =
+            [operations, status_at, self.schedule.hello_at, self.outbox.deadline(), self.needs.deadline()];
         all.into_iter().flatten().min()
     }
 
@@ -238,9 +254,10 @@ impl Gateway {
         }
     }
 
-    /// Whether `reports` more fit the outbox, one kept for the end of every open task.
+    /// Whether `reports` more fit the outbox, one kept for the end of every open task and operation.
     fn has_room(&self, reports: usize) -> bool {
-        self.outbox.count() + self.open_tasks() + reports <= self.settings.reports_max
+        self.outbox.count() + self.open_tasks() + self.open_operations() + reports
+            <= self.settings.reports_max
     }
 
     fn ignore(&mut self, reason: Ignored) -> Vec<Effect> {
@@ -264,6 +281,9 @@ impl Gateway {
                     TagReport::Outdated { .. } => Event::TaskOutdated,
                     TagReport::Displayed { .. } => Event::TaskDisplayed,
                     TagReport::Failed { .. } => Event::TaskFailed,
+                    TagReport::OperationAccepted { .. } => Event::OperationAccepted,
+                    TagReport::OperationDone { .. } => Event::OperationDone,
+                    TagReport::OperationFailed { .. } => Event::OperationFailed,
                 });
                 effects.push(Effect::Persist(Record::Report(number, report)));
             }

@@ -47,6 +47,8 @@ pub mod face_needs;
 pub mod gateway;
 /// The same for Prometheus.
 pub mod metrics;
+/// Core: operations that lie ready for one tag.
+pub mod operation_queue;
 /// How frames come and go.
 pub mod radio;
 /// Core: the secured link to one tag.

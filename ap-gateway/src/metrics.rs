@@ -58,12 +58,13 @@ fn counter(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: u64) 
     counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
 }
 
-fn gauges(status: &Status) -> [(&'static str, &'static str, usize); 9] {
+fn gauges(status: &Status) -> [(&'static str, &'static str, usize); 10] {
     [
         ("uplink_connected", "Whether the uplink is there", usize::from(status.uplink.connected)),
         ("tags", "Tags of the roster", status.tags),
         ("tags_heard", "Tags heard since the start", status.tags_heard),
         ("tasks_open", "Tasks that have not ended", status.tasks_open),
+        ("operations_open", "Operations that have not ended", status.operations_open),
         ("reports_waiting", "Reports waiting for their receipt", status.reports_waiting),
         ("faces_cached", "Cached faces", status.faces_cached),
         ("face_bytes", "Octets of cached faces", status.face_bytes),

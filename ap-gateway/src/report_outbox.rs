@@ -6,22 +6,27 @@
 //!            └────────────────┘
 //! ```
 //! Numbers are contiguous. An answer that still waits is not added a second time. At most [`WINDOW`] are sent and not
-//! receipted at once. The bound: reports and open tasks together never exceed `reports_max`, because every accepted
-//! task will need one report for its end; without room no task is accepted, which is counted.
+//! receipted at once. The bound: reports, open tasks and open operations together never exceed `reports_max`, because
+//! each that was accepted will need one report for its end; without room none is accepted, which is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wire::Timestamp;
+use wire::operation::reference;
 use wire::tag::{ApReports, REPORTS_PER_MESSAGE_MAX, TagId, TagReport};
 
 /// Reports sent and not receipted at once.
 pub const WINDOW: usize = 5 * REPORTS_PER_MESSAGE_MAX;
 
+const OPERATION_DONE: u8 = 5;
+const OPERATION_FAILED: u8 = 6;
+
 /// What makes two reports the same answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Answer {
     tag: TagId,
+    /// Of the task; of an operation its reference.
     version: u64,
     kind: u8,
 }
@@ -33,6 +38,11 @@ impl Answer {
             TagReport::Outdated { tag, version, .. } => (*tag, *version, 1),
             TagReport::Displayed { tag, version, .. } => (*tag, *version, 2),
             TagReport::Failed { tag, version, .. } => (*tag, *version, 3),
+            TagReport::OperationAccepted { tag, operation } => (*tag, reference(operation), 4),
+            TagReport::OperationDone { tag, operation } => (*tag, reference(operation), OPERATION_DONE),
+            TagReport::OperationFailed { tag, operation, .. } => {
+                (*tag, reference(operation), OPERATION_FAILED)
+            }
         };
         Answer { tag, version, kind }
     }
@@ -70,6 +80,14 @@ impl ReportOutbox {
     /// How many wait for their receipt.
     pub fn count(&self) -> usize {
         self.reports.len()
+    }
+
+    /// Whether a report waits that says how this operation ended.
+    pub fn has_end_of(&self, tag: TagId, operation: &str) -> bool {
+        let version = reference(operation);
+        [OPERATION_DONE, OPERATION_FAILED]
+            .into_iter()
+            .any(|kind| self.answers.contains(&Answer { tag, version, kind }))
     }
 
     /// Adds a report; its number, or `None` when the same answer waits already.

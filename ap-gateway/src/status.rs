@@ -48,6 +48,8 @@ pub struct Status {
     pub tags_heard: usize,
     /// Tasks that have not ended.
     pub tasks_open: usize,
+    /// Operations that have not ended.
+    pub operations_open: usize,
     /// Reports waiting for their receipt.
     pub reports_waiting: usize,
     /// Cached faces.
@@ -82,6 +84,7 @@ impl Status {
             tags: core.members().count(),
             tags_heard: core.members().filter(|(_, tag)| tag.health().is_some()).count(),
             tasks_open: core.open_tasks(),
+            operations_open: core.open_operations(),
             reports_waiting: core.outbox().count(),
             faces_cached: core.faces().count(),
             face_bytes: core.faces().bytes(),
@@ -123,6 +126,8 @@ pub struct TagView {
     pub shown_face: Option<String>,
     /// What lies ready for it.
     pub queued: Option<QueuedView>,
+    /// How many operations lie ready for it.
+    pub operations: usize,
     /// When it was heard last, in milliseconds since 1970; nothing here outlives a restart.
     #[schema(value_type = Option<i64>)]
     pub seen: Option<Timestamp>,
@@ -159,6 +164,7 @@ impl TagView {
             shown_version: shown.map_or(0, |shown| shown.version),
             shown_face: shown.and_then(|shown| shown.face).map(|face| face.to_string()),
             queued,
+            operations: tag.operations().count(),
             seen: health.map(|health| health.seen),
             battery_mv: health.map(|health| health.battery_mv),
             lqi: health.map(|health| health.lqi),

@@ -270,6 +270,7 @@ mod tests {
 
     use super::*;
     use crate::effect::TagRecord;
+    use crate::operation_queue::{OperationQueue, Waiting};
     use crate::radio_link::LinkRecord;
     use crate::task_queue::{Task, TaskQueue};
 
@@ -281,7 +282,10 @@ mod tests {
         let face = FaceHash::of(b"face");
         let reports = tasks.add(Task { task: "t1".to_owned(), version: 3, face, begun: false });
         let link = LinkRecord { key: RadioKey::from_octets([7; 16]), expected: 9, reserved: 4096 };
-        let record = TagRecord { is_member: true, tasks, link };
+        let mut operations = OperationQueue::default();
+        let seconds = 5.try_into().unwrap();
+        operations.add(Waiting::new("o1".to_owned(), wire::operation::Action::Identify, seconds, NOW));
+        let record = TagRecord { is_member: true, tasks, operations, link };
         let gone = TagId::from_address(2);
         let cached = CachedFace {
             arrival: 4,

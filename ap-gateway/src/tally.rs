@@ -66,12 +66,14 @@ pub enum Ignored {
     RosterPart,
     /// More tags than this access point serves.
     RosterTooLarge,
-    /// A task whose id is none.
+    /// A task or operation whose id is none.
     TaskId,
     /// A task for an unknown tag while the roster is missing or incomplete; the service sends it again.
     RosterMissing,
     /// No room for the task's reports; the service sends it again.
     OutboxFull,
+    /// An operation that has ended; its report waits.
+    OperationEnded,
     /// Nothing to cancel, or the tag is fetching already.
     CancelTooLate,
     /// A receipt of another epoch or of reports never made.
@@ -88,7 +90,7 @@ pub enum Ignored {
 
 impl Ignored {
     /// All of them.
-    pub const ALL: [Ignored; 14] = [
+    pub const ALL: [Ignored; 15] = [
         Ignored::Unreadable,
         Ignored::Expired,
         Ignored::RosterOld,
@@ -97,6 +99,7 @@ impl Ignored {
         Ignored::TaskId,
         Ignored::RosterMissing,
         Ignored::OutboxFull,
+        Ignored::OperationEnded,
         Ignored::CancelTooLate,
         Ignored::Receipt,
         Ignored::FaceNotNeeded,
@@ -116,6 +119,7 @@ impl Ignored {
             Ignored::TaskId => "task_id",
             Ignored::RosterMissing => "roster_missing",
             Ignored::OutboxFull => "outbox_full",
+            Ignored::OperationEnded => "operation_ended",
             Ignored::CancelTooLate => "cancel_too_late",
             Ignored::Receipt => "receipt",
             Ignored::FaceNotNeeded => "face_not_needed",
@@ -155,6 +159,18 @@ pub enum Event {
     TaskFailed,
     /// A task was forgotten because the service said so.
     TaskCancelled,
+    /// An operation was stored.
+    OperationAccepted,
+    /// A tag was told of an operation.
+    OperationHandedOut,
+    /// A tag said that an operation is under way.
+    OperationDone,
+    /// An operation was not done.
+    OperationFailed,
+    /// An operation was forgotten because the service said so.
+    OperationCancelled,
+    /// A tag answered an operation that was not there any more.
+    OperationUnknown,
     /// A message of reports was sent once more.
     ReportsRepeated,
     /// The service was asked for a face.
@@ -167,7 +183,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 17] = [
+    pub const ALL: [Event; 23] = [
         Event::FrameHeard,
         Event::FrameSent,
         Event::CheckIn,
@@ -181,6 +197,12 @@ impl Event {
         Event::TaskOutdated,
         Event::TaskFailed,
         Event::TaskCancelled,
+        Event::OperationAccepted,
+        Event::OperationHandedOut,
+        Event::OperationDone,
+        Event::OperationFailed,
+        Event::OperationCancelled,
+        Event::OperationUnknown,
         Event::ReportsRepeated,
         Event::FaceAsked,
         Event::FaceStored,
@@ -205,6 +227,14 @@ impl Event {
             Event::TaskOutdated => ("tasks_outdated", "Tasks that came too late or were overtaken"),
             Event::TaskFailed => ("tasks_failed", "Tasks that can never be displayed"),
             Event::TaskCancelled => ("tasks_cancelled", "Tasks cancelled by the service"),
+            Event::OperationAccepted => ("operations_accepted", "Operations stored"),
+            Event::OperationHandedOut => ("operations_handed_out", "Times a tag was told of an operation"),
+            Event::OperationDone => ("operations_done", "Operations that tags said are under way"),
+            Event::OperationFailed => ("operations_failed", "Operations that were not done"),
+            Event::OperationCancelled => ("operations_cancelled", "Operations cancelled by the service"),
+            Event::OperationUnknown => {
+                ("operations_unknown", "Answers to operations that were not there any more")
+            }
             Event::ReportsRepeated => ("reports_repeated", "Times waiting reports were sent once more"),
             Event::FaceAsked => ("faces_asked", "Times the service was asked for a face"),
             Event::FaceStored => ("faces_stored", "Faces that came in"),

@@ -94,6 +94,11 @@ impl TaskQueue {
         TaskQueue { tag, shown: None, newest: 0, wanted: None, leaving: None, failed: None }
     }
 
+    /// Whose they are.
+    pub fn tag(&self) -> TagId {
+        self.tag
+    }
+
     /// The task that lies ready.
     pub fn wanted(&self) -> Option<&Task> {
         self.wanted.as_ref()

@@ -97,7 +97,7 @@ function listen() {
   events.onopen = () => { say("live", "on"); if (wasLost) everything(); wasLost = false; };
   events.onerror = () => { say("reconnecting", "off"); wasLost = true; };
   events.addEventListener("behind", everything);
-  for (const name of ["change", "task", "tag", "access-point", "till", "store"]) {
+  for (const name of ["change", "task", "tag", "operation", "access-point", "till", "store"]) {
     events.addEventListener(name, (event) => {
       for (const part of parts) if (part.events.has(name)) part.follow();
       if (name === "task" || name === "tag") refreshTile(JSON.parse(event.data).tag, name === "tag");

@@ -3,7 +3,7 @@
 //! A change of a price becomes tasks for tags; a task ends when the tag itself confirmed what it shows. Prices move in
 //! the order that keeps every till at or below every tag.
 //!
-//! Read in this order: `price_gate`, `task` and `shop` decide; `engine` carries out what they decide, one transaction
+//! Read in this order: `price_gate`, `task`, `operation` and `shop` decide; `engine` carries out what they decide, one transaction
 //! an input; `store` and `render` are what it works with; `link` and `broker` carry its messages; `web` is what people
 //! and programs see. One instance serves a database: two would decide past each other.
 
@@ -19,6 +19,8 @@ pub mod link;
 mod metrics;
 /// The names and texts of this service.
 mod names;
+/// An operation: one tag is to do something for some seconds.
+mod operation;
 /// No till charges more than any tag may be showing.
 mod price_gate;
 /// From what a face says to a picture.

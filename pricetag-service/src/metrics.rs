@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use service_kit::metrics::Metrics;
 
+use crate::operation::{Transition, kind_name};
 use crate::shop::words::News;
 use crate::task::State;
 
@@ -20,6 +21,13 @@ const STEP_SECONDS: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5,
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
+    state: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    kind: &'static str,
     state: &'static str,
     reason: &'static str,
 }
@@ -45,6 +53,7 @@ pub enum Lost {
 pub struct ShopMetrics {
     metrics: Metrics,
     transitions: Family<StateLabels, Counter>,
+    operation_transitions: Family<OperationLabels, Counter>,
     confirmations: Counter,
     suspicious: Family<KindLabel, Counter>,
     duplicates: Counter,
@@ -66,6 +75,7 @@ impl Default for ShopMetrics {
         let made = ShopMetrics {
             metrics: metrics.clone(),
             transitions: Family::default(),
+            operation_transitions: Family::default(),
             confirmations: Counter::default(),
             suspicious: Family::default(),
             duplicates: Counter::default(),
@@ -91,6 +101,11 @@ impl ShopMetrics {
             "task_transitions",
             "Steps of tasks, by the state they lead to",
             self.transitions.clone(),
+        );
+        to.register(
+            "operation_transitions",
+            "Steps of operations, by kind and the state they lead to",
+            self.operation_transitions.clone(),
         );
         to.register(
             "confirmations",
@@ -128,6 +143,11 @@ impl ShopMetrics {
                 if matches!(to, State::Held(_)) {
                     self.gate_holds.inc();
                 }
+            }
+            News::OperationMoved(order, Transition { to, .. }) => {
+                let kind = kind_name(order.action);
+                let labels = OperationLabels { kind, state: to.name(), reason: to.reason() };
+                self.operation_transitions.get_or_create(&labels).inc();
             }
             News::TagShows { .. } => {
                 self.confirmations.inc();

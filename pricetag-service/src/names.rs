@@ -56,6 +56,7 @@ macro_rules! identifier {
 }
 identifier!(TaskId, "A task.");
 identifier!(ChangeId, "A change of a price.");
+identifier!(OperationId, "An operation of a tag.");
 
 /// Why a text is no label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -20,6 +20,8 @@
 pub mod brakes;
 /// What a face says.
 pub mod content;
+/// Operations on their way to tags.
+pub mod operations;
 /// Changes that have not begun.
 pub mod planning;
 /// Prices: changes, the feed, progress.
@@ -50,6 +52,7 @@ use wire::till::StoreId;
 use wire::{DeviceId, Timestamp};
 
 use crate::names::{ChangeId, ProductKey};
+use crate::operation::Operation;
 use crate::price_gate::PriceGate;
 use crate::task::{Task, Timeouts};
 use rows::{AccessPointRow, ChangeRow, ProductRow, StoreRow, TagRow};
@@ -73,6 +76,8 @@ pub struct Shop {
     /// When planned changes are due.
     due: BTreeSet<(Timestamp, ChangeId)>,
     timers: BTreeSet<(Timestamp, TagId)>,
+    /// Operations on their way.
+    operations: BTreeMap<operations::Key, Operation>,
 }
 
 #[derive(Debug)]
@@ -128,7 +133,7 @@ impl Shop {
             away_at.filter(|_| !point.is_away).into_iter().chain(point.roster_due).min()
         });
         let changes = self.due.first().map(|(at, _)| *at);
-        access_points.chain(tags).chain(changes).min()
+        access_points.chain(tags).chain(changes).chain(self.operations_deadline()).min()
     }
 
     /// How many access points were heard lately.

@@ -12,6 +12,8 @@ pub mod faces;
 pub mod feed;
 /// Reading them back at the start.
 pub mod load;
+/// Operations: writing, reading back, and as people see them.
+pub mod operations;
 /// Stores, products and changes as people see them.
 pub mod prices;
 /// Deleting the rows of what is gone.

@@ -16,6 +16,8 @@ mod feed;
 mod filters;
 /// Lists in pages.
 mod listing;
+/// Operations of tags.
+mod operations;
 /// The pages.
 mod pages;
 /// Stores and access points: reading them.

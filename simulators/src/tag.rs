@@ -11,14 +11,23 @@
 //!                       ▼                                │
 //!                    Drawing ──drawn──▶ Confirming ──ConfirmAck · no answer──┘
 //!                       (a face that does not fit, a broken screen: straight to Confirming)
+//!
+//! CheckingIn · Receiving ──Operate──▶ (page: Flipping) ──▶ Answering ──OperatedAck · no answer──▶ Asleep
+//! Asleep ──the page's time is over──▶ Turning ──the face is drawn again──▶ Asleep
+//!
 //! any state ──SwitchOff──▶ Off, keeping picture and versions, as e-paper does
 //! ```
 //! A tag ignores an offer that is not above every version it has confirmed, so it never goes back to an older one. It
 //! draws only what has the hash it was offered. Whatever it is told, it sleeps an hour at most; when nobody answers, it
 //! sleeps its own interval and begins again.
+//!
+//! Operations are `operating.rs`: an LED and a page beside all this. What the tag says it shows stays the face behind
+//! the page, for that is what it shows next; a new face takes a page away at once.
 
 /// ● What each thing takes out of the battery.
 pub mod battery;
+/// ● What a tag does besides showing its face.
+mod operating;
 /// Unpacking what came over the air.
 pub mod packing;
 /// ● A face on its way, part by part.
@@ -31,9 +40,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::Timestamp;
 use wire::face::{Face, FaceHash};
+use wire::operation::{Colour, Flash, Page};
 use wire::radio::payload::{ApMessage, Drawn, TagMessage, Wake};
 
 use self::battery::Battery;
+use self::operating::{Answer, Flip, Operating};
 use self::packing::unpack;
 use self::transfer::{Offer, Taken, Transfer};
 pub use self::words::{Effect, Input, Phase, Settings, Shown, Why};
@@ -57,6 +68,9 @@ enum State {
     Receiving { transfer: Transfer, window: u16, attempt: u8, until: Timestamp },
     Drawing { picture: Shown, until: Timestamp },
     Confirming { verdict: Verdict, attempt: u8, until: Timestamp },
+    Flipping { flip: Flip, until: Timestamp },
+    Answering { answer: Answer, attempt: u8, until: Timestamp },
+    Turning { wake_at: Timestamp, until: Timestamp },
 }
 
 /// A tag.
@@ -68,13 +82,22 @@ pub struct Tag {
     shown: Option<Shown>,
     /// The newest version that it could not draw.
     refused: Option<Verdict>,
+    operating: Operating,
     state: State,
 }
 
 impl Tag {
     /// A tag that is switched off and shows nothing.
     pub fn new(settings: Settings, battery: Battery) -> Self {
-        Tag { settings, battery, is_screen_broken: false, shown: None, refused: None, state: State::Off }
+        Tag {
+            settings,
+            battery,
+            is_screen_broken: false,
+            shown: None,
+            refused: None,
+            operating: Operating::default(),
+            state: State::Off,
+        }
     }
 
     /// The same tag with a picture on its screen from earlier days.
@@ -83,9 +106,19 @@ impl Tag {
         Tag { shown: Some(shown), ..self }
     }
 
-    /// What is on its screen.
+    /// The face on its screen, or behind the page on its screen.
     pub fn shown(&self) -> Option<&Shown> {
         self.shown.as_ref()
+    }
+
+    /// What its LED does.
+    pub fn led(&self) -> Option<(Colour, Flash)> {
+        self.operating.led()
+    }
+
+    /// The page on its screen instead of the face.
+    pub fn page(&self) -> Option<Page> {
+        self.operating.page()
     }
 
     /// In millivolts.
@@ -102,18 +135,30 @@ impl Tag {
             State::Receiving { .. } => Phase::Receiving,
             State::Drawing { .. } => Phase::Drawing,
             State::Confirming { .. } => Phase::Confirming,
+            State::Flipping { .. } | State::Turning { .. } => Phase::Flipping,
+            State::Answering { .. } => Phase::Answering,
         }
     }
 
     /// When it wants a [`Input::Tick`].
     pub fn deadline(&self) -> Option<Timestamp> {
+        let state = self.state_deadline()?;
+        let is_asleep = matches!(self.state, State::Asleep { .. });
+        let page_until = self.operating.page_until().filter(|_| is_asleep);
+        self.operating.led_until().into_iter().chain(page_until).chain([state]).min()
+    }
+
+    fn state_deadline(&self) -> Option<Timestamp> {
         match self.state {
             State::Off => None,
             State::Asleep { until }
             | State::CheckingIn { until, .. }
             | State::Receiving { until, .. }
             | State::Drawing { until, .. }
-            | State::Confirming { until, .. } => Some(until),
+            | State::Confirming { until, .. }
+            | State::Flipping { until, .. }
+            | State::Answering { until, .. }
+            | State::Turning { until, .. } => Some(until),
         }
     }
 
@@ -121,12 +166,11 @@ impl Tag {
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
         match input {
             Input::Heard(message) => self.hear(message, now),
-            Input::Tick if self.deadline().is_some_and(|until| until <= now) => self.time_is_up(now),
-            Input::Tick => vec![],
+            Input::Tick => self.tick(now),
             Input::SwitchOn => self.switch_on(now),
             Input::SwitchOff => {
                 self.state = State::Off;
-                vec![]
+                self.operating.lose_power()
             }
             Input::Press => match self.state {
                 State::Asleep { .. } => self.check_in(Wake::Button, 1, now),
@@ -134,7 +178,10 @@ impl Tag {
                 | State::CheckingIn { .. }
                 | State::Receiving { .. }
                 | State::Drawing { .. }
-                | State::Confirming { .. } => vec![],
+                | State::Confirming { .. }
+                | State::Flipping { .. }
+                | State::Answering { .. }
+                | State::Turning { .. } => vec![],
             },
             Input::BreakScreen => {
                 self.is_screen_broken = true;
@@ -148,8 +195,24 @@ impl Tag {
         if self.state != State::Off {
             return vec![];
         }
+        if self.operating.page().is_some() {
+            // E-paper kept the page; the face comes back first, then the tag checks in.
+            return self.turn_back(now, now);
+        }
         let wake = if self.shown.is_none() { Wake::PowerOn } else { Wake::Timer };
         self.check_in(wake, 1, now)
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.operating.unlight(now);
+        if let State::Asleep { until } = self.state
+            && self.operating.page_until().is_some_and(|page| page <= now)
+        {
+            effects.extend(self.turn_back(until, now));
+        } else if self.state_deadline().is_some_and(|until| until <= now) {
+            effects.extend(self.time_is_up(now));
+        }
+        effects
     }
 
     fn time_is_up(&mut self, now: Timestamp) -> Vec<Effect> {
@@ -169,6 +232,12 @@ impl Tag {
                 Some(attempt) => self.confirm(verdict, attempt, now),
                 None => self.give_up(Why::NoAnswer, now),
             },
+            State::Flipping { flip, .. } => self.flipped(flip, now),
+            State::Answering { answer, attempt, .. } => match self.next_attempt(attempt) {
+                Some(attempt) => self.answer(answer, attempt, now),
+                None => self.give_up(Why::NoAnswer, now),
+            },
+            State::Turning { wake_at, .. } => self.turned_back(wake_at, now),
         }
     }
 
@@ -194,6 +263,14 @@ impl Tag {
             {
                 self.sleep(sleep_ms, now)
             }
+            (State::CheckingIn { .. } | State::Receiving { .. }, ApMessage::Operate(operate)) => {
+                self.operate(operate, now)
+            }
+            (State::Answering { answer, .. }, ApMessage::OperatedAck { reference, sleep_ms })
+                if reference == answer.reference =>
+            {
+                self.sleep(sleep_ms, now)
+            }
             (state, _) => {
                 self.state = state;
                 vec![Effect::Ignored]
@@ -209,7 +286,10 @@ impl Tag {
             | State::Asleep { .. }
             | State::CheckingIn { .. }
             | State::Drawing { .. }
-            | State::Confirming { .. } => 0,
+            | State::Confirming { .. }
+            | State::Flipping { .. }
+            | State::Answering { .. }
+            | State::Turning { .. } => 0,
         };
         let newest = self.newest_confirmed();
         if offer.version == newest
@@ -224,6 +304,11 @@ impl Tag {
             return vec![Effect::Ignored];
         }
         match self.shown.as_mut().filter(|shown| shown.hash == offer.face) {
+            Some(shown) if self.operating.page().is_some() => {
+                // The picture is behind a page: it is confirmed once it is on the screen again.
+                let picture = Shown { version: offer.version, ..shown.clone() };
+                self.draw(picture, now)
+            }
             Some(shown) => {
                 // The picture is on the screen already; only its version is new.
                 shown.version = offer.version;
@@ -281,12 +366,17 @@ impl Tag {
             Some(_) if self.is_screen_broken => {
                 self.refuse(Verdict { version, hash, drawn: Drawn::ScreenBroken }, now)
             }
-            Some(face) => {
-                let until = now.plus(Duration::from_millis(u64::from(self.settings.redraw_ms)));
-                self.state = State::Drawing { picture: Shown { version, hash, face }, until };
-                vec![]
-            }
+            Some(face) => self.draw(Shown { version, hash, face }, now),
         }
+    }
+
+    fn draw(&mut self, picture: Shown, now: Timestamp) -> Vec<Effect> {
+        self.state = State::Drawing { picture, until: self.redrawn_at(now) };
+        vec![]
+    }
+
+    fn redrawn_at(&self, now: Timestamp) -> Timestamp {
+        now.plus(Duration::from_millis(u64::from(self.settings.redraw_ms)))
     }
 
     fn refuse(&mut self, verdict: Verdict, now: Timestamp) -> Vec<Effect> {
@@ -298,6 +388,7 @@ impl Tag {
         self.battery.pay_redraw();
         let mut effects = vec![Effect::Drew(picture.version)];
         self.shown = Some(picture);
+        self.operating.drop_page();
         effects.extend(self.confirm_shown(now));
         effects
     }

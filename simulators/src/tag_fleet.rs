@@ -31,7 +31,7 @@ use service_kit::lifecycle::Lifecycle;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 use wire::DeviceId;
 use wire::tag::TagId;
 
@@ -252,6 +252,7 @@ impl Counters {
             frames_refused: self.frames_refused + other.frames_refused,
             messages_ignored: self.messages_ignored + other.messages_ignored,
             redraws: self.redraws + other.redraws,
+            operations: self.operations + other.operations,
             gave_up: self.gave_up + other.gave_up,
             air,
         }
@@ -259,6 +260,24 @@ impl Counters {
 }
 
 impl Seen {
+    /// Says what LEDs and pages do, as somebody in the aisle would see it.
+    fn tell_operations(&self, changes: &[(TagId, TagView)]) {
+        let before = lock(&self.tags);
+        for (tag, view) in changes {
+            let was = before.get(tag);
+            if view.led != was.and_then(|was| was.led) {
+                let led = view
+                    .led
+                    .map_or_else(|| "off".to_owned(), |(colour, flash)| format!("{colour:?}, {flash:?}"));
+                info!(tag.id = %tag, led, "a tag's LED");
+            }
+            if view.page != was.and_then(|was| was.page) {
+                let page = view.page.map_or_else(|| "its face".to_owned(), |page| format!("{page:?}"));
+                info!(tag.id = %tag, page, "a tag's screen");
+            }
+        }
+    }
+
     fn note(&self, access_point: &DeviceId, changes: Vec<(TagId, TagView)>, counters: Counters) {
         lock(&self.tags).extend(changes);
         lock(&self.counters).insert(access_point.clone(), counters);
@@ -308,6 +327,7 @@ impl CellTask {
     /// Keeps and shows what changed.
     async fn note(&mut self) {
         let changes = self.cell.take_changes();
+        self.seen.tell_operations(&changes);
         if let Some(memory) = &mut self.memory {
             for (tag, view) in &changes {
                 let Some(shown) = &view.shown else {

@@ -12,7 +12,7 @@ use wire::tag::TagId;
 
 use super::{Gateway, Health, Tag};
 use crate::effect::{Effect, Heard, Origin};
-use crate::radio_session::{self, Pace, Turn};
+use crate::radio_session::{self, Pace, Ready, Turn};
 use crate::tally::{Event, Refusal};
 
 /// How long a tag waits for a face that was asked for a moment ago.
@@ -30,7 +30,8 @@ impl Gateway {
         let pace = self.pace(tag, now);
         let Some(state) = self.tags.get_mut(&tag) else { return vec![] };
         state.note(&message, heard.lqi, now);
-        let turn = radio_session::answer(&message, &mut state.tasks, &self.faces, pace, now);
+        let mut ready = Ready { tasks: &mut state.tasks, operations: &mut state.operations };
+        let turn = radio_session::answer(&message, &mut ready, &self.faces, pace, now);
         let has_reserved = state.link.reserve(turn.replies.len());
         let must_save = turn.is_change || has_reserved || state.link.is_lagging();
         self.count(&message, &turn);
@@ -86,17 +87,24 @@ impl Gateway {
         self.tally.count(Event::FrameHeard);
         match message {
             TagMessage::CheckIn { .. } => self.tally.count(Event::CheckIn),
-            TagMessage::Confirm { .. } if turn.is_unknown_confirmation => {
+            TagMessage::Confirm { .. } if turn.is_unknown => {
                 self.tally.count(Event::ConfirmationUnknown);
             }
             TagMessage::Confirm { .. } => self.tally.count(Event::Confirmation),
-            TagMessage::PartRequest { .. } => {}
+            TagMessage::Operated { .. } if turn.is_unknown => {
+                self.tally.count(Event::OperationUnknown);
+            }
+            TagMessage::PartRequest { .. } | TagMessage::Operated { .. } => {}
         }
         for reply in &turn.replies {
             match reply {
                 ApMessage::Offer { .. } => self.tally.count(Event::Offer),
                 ApMessage::Part { .. } => self.tally.count(Event::PartSent),
-                ApMessage::Idle { .. } | ApMessage::Wait { .. } | ApMessage::ConfirmAck { .. } => {}
+                ApMessage::Operate(_) => self.tally.count(Event::OperationHandedOut),
+                ApMessage::Idle { .. }
+                | ApMessage::Wait { .. }
+                | ApMessage::ConfirmAck { .. }
+                | ApMessage::OperatedAck { .. } => {}
             }
         }
     }
@@ -112,7 +120,7 @@ impl Tag {
             TagMessage::Confirm { battery_mv, .. } => {
                 self.health = self.health.map(|health| Health { seen, battery_mv, lqi, ..health });
             }
-            TagMessage::PartRequest { .. } => {
+            TagMessage::PartRequest { .. } | TagMessage::Operated { .. } => {
                 self.health = self.health.map(|health| Health { seen, lqi, ..health });
             }
         }

@@ -1,4 +1,4 @@
-//! ● What the service says: roster, tasks, cancellations, receipts, faces.
+//! ● What the service says: roster, tasks, cancellations, receipts, faces; operations are in `operations.rs`.
 //!
 //! ```text
 //! roster ──▶ tags join, leave (their tasks fail), change keys
@@ -16,10 +16,12 @@ use wire::face::{FaceHash, FacePart};
 use wire::name::is_name_char;
 use wire::tag::{RadioKey, ServiceMessage, TagId, TagReport, TaskFailure};
 
+use super::operations::{Given, leave_roster};
 use super::{Gateway, Tag};
 use crate::air_face::AirFace;
 use crate::effect::{Effect, Record};
 use crate::face_cache::CachedFace;
+use crate::operation_queue::OperationQueue;
 use crate::radio_link::RadioLink;
 use crate::roster::RosterPart;
 use crate::tally::{Event, Ignored};
@@ -39,6 +41,10 @@ impl Gateway {
                 self.task(tag, Task { task, version, face, begun: false }, now)
             }
             ServiceMessage::Cancel { task, tag, version } => self.cancel(tag, &task, version),
+            ServiceMessage::Operation { operation, tag, action, seconds, within_ms } => {
+                self.operation(Given { operation, tag, action, seconds, within_ms }, now)
+            }
+            ServiceMessage::CancelOperation { operation, tag } => self.cancel_operation(tag, &operation),
             ServiceMessage::ReportReceived { epoch, upto } => self.receipt(epoch, upto, now),
         }
     }
@@ -61,7 +67,8 @@ impl Gateway {
         let Some(state) = self.tags.get_mut(&tag) else { return vec![] };
         state.is_member = false;
         state.health = None;
-        let reports = state.tasks.leave_roster();
+        let mut reports = state.tasks.leave_roster();
+        reports.extend(leave_roster(&mut state.operations, tag));
         let saved = self.save(tag);
         saved.into_iter().chain(self.report(reports)).collect()
     }
@@ -78,7 +85,8 @@ impl Gateway {
             None => {
                 let link = RadioLink::new(key, self.counter_floor);
                 let tasks = TaskQueue::new(tag);
-                self.tags.insert(tag, Tag { is_member: true, tasks, link, health: None });
+                let operations = OperationQueue::default();
+                self.tags.insert(tag, Tag { is_member: true, tasks, operations, link, health: None });
             }
         }
         self.save(tag)
@@ -102,7 +110,7 @@ impl Gateway {
     }
 
     fn task(&mut self, tag: TagId, task: Task, now: Timestamp) -> Vec<Effect> {
-        if !is_task_id(&task.task) {
+        if !is_service_id(&task.task) {
             return self.ignore(Ignored::TaskId);
         }
         let Some(state) = self.tags.get(&tag).filter(|state| state.is_member) else {
@@ -203,6 +211,6 @@ impl Gateway {
 }
 
 /// The service's ids are short names; anything else could outgrow a message of reports.
-fn is_task_id(text: &str) -> bool {
+pub(super) fn is_service_id(text: &str) -> bool {
     (1..=MESSAGE_ID_CHARS_MAX).contains(&text.len()) && text.chars().all(is_name_char)
 }

@@ -1,13 +1,16 @@
 use bytes::Bytes;
 use wire::face::{Face, FacePart};
+use wire::operation::{Action, Colour, Flash};
 use wire::radio::frame::{self, ANY_ACCESS_POINT, Header};
-use wire::radio::payload::{ApMessage, Drawn, TagMessage, Wake};
+use wire::radio::payload::{ApMessage, Drawn, Outcome, TagMessage, Wake};
 use wire::tag::{ApReports, ApStatus, RadioKey, RosterEntry, Screen, ServiceMessage};
 
 use super::*;
 use crate::effect::{Heard, Origin, Upward};
 use crate::tally::Refusal;
 
+/// Operations.
+mod operations;
 /// Random histories with crashes.
 mod properties;
 
@@ -53,6 +56,17 @@ fn task(n: u64, version: u64, face_no: u16) -> Input {
     Input::Command(ServiceMessage::Task { task, tag: tag(n), version, face: face(face_no) })
 }
 
+/// An operation that is worth beginning for so many seconds.
+fn operation(n: u64, name: u8, within_secs: u32) -> Input {
+    Input::Command(ServiceMessage::Operation {
+        operation: format!("o{name}"),
+        tag: tag(n),
+        action: Action::LightUp { colour: Colour::Green, flash: Flash::Slow },
+        seconds: 10.try_into().unwrap(),
+        within_ms: within_secs * 1000,
+    })
+}
+
 fn receipt(epoch: u64, upto: u64) -> Input {
     Input::Command(ServiceMessage::ReportReceived { epoch, upto })
 }
@@ -78,6 +92,11 @@ fn told(report: &TagReport) -> String {
         TagReport::Outdated { task, newest, .. } => format!("outdated {task} by {newest}"),
         TagReport::Displayed { tag, version, .. } => format!("displayed t{}-{version}", tag.address()),
         TagReport::Failed { task, reason, .. } => format!("failed {task} {reason:?}"),
+        TagReport::OperationAccepted { operation, .. } => format!("operation accepted {operation}"),
+        TagReport::OperationDone { operation, .. } => format!("operation done {operation}"),
+        TagReport::OperationFailed { operation, reason, .. } => {
+            format!("operation failed {operation} {reason:?}")
+        }
     }
 }
 
@@ -130,6 +149,10 @@ fn line(effect: &Effect) -> String {
                 ApMessage::Part { version, part, .. } => format!("part {version}.{part}"),
                 ApMessage::Wait { sleep_ms } => format!("wait {sleep_ms}"),
                 ApMessage::ConfirmAck { version, sleep_ms } => format!("confirm-ack {version} {sleep_ms}"),
+                ApMessage::Operate(operate) => {
+                    format!("operate {:?} {}", operate.action, operate.seconds.get())
+                }
+                ApMessage::OperatedAck { sleep_ms, .. } => format!("operated-ack {sleep_ms}"),
             };
             format!("  tag {to} hears {what}")
         }
@@ -171,7 +194,10 @@ impl World {
             }
         }
         assert!(self.core.deadline().is_none_or(|at| at > self.now), "the shell would spin");
-        assert!(self.core.outbox().count() + self.core.open_tasks() <= settings().reports_max);
+        assert!(
+            self.core.outbox().count() + self.core.open_tasks() + self.core.open_operations()
+                <= settings().reports_max
+        );
         effects
     }
 

@@ -35,10 +35,10 @@ impl Gateway {
     }
 
     pub(super) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.expire_operations(now);
         if !self.schedule.is_connected {
-            return vec![];
+            return effects;
         }
-        let mut effects = Vec::new();
         if self.schedule.hello_at.is_some_and(|at| at <= now) {
             effects.extend(self.hello(now));
         }

@@ -26,6 +26,9 @@ fn told(report: &TagReport) -> String {
         TagReport::Outdated { version, newest, .. } => format!("outdated {version} by {newest}"),
         TagReport::Displayed { version, .. } => format!("displayed {version}"),
         TagReport::Failed { version, reason, .. } => format!("failed {version} {reason:?}"),
+        TagReport::OperationAccepted { .. }
+        | TagReport::OperationDone { .. }
+        | TagReport::OperationFailed { .. } => panic!("{report:?} is about no task"),
     }
 }
 
@@ -272,6 +275,9 @@ proptest! {
                     TagReport::Displayed { version, .. } => (*version, "displayed"),
                     TagReport::Failed { version, .. } => (*version, "failed"),
                     TagReport::Outdated { version, .. } => (*version, "outdated"),
+                    TagReport::OperationAccepted { .. }
+                    | TagReport::OperationDone { .. }
+                    | TagReport::OperationFailed { .. } => panic!("{report:?} is about no task"),
                 };
                 // What is said about a task that had ended before answers a question that came again.
                 if before.contains(&version) {

@@ -97,6 +97,11 @@ impl TagRow {
                 _ => (format!("{} · ready", queued.version), "busy"),
             },
         };
+        let queued = match tag.operations {
+            0 => queued,
+            1 => format!("{queued} · 1 operation"),
+            operations => format!("{queued} · {operations} operations"),
+        };
         let is_late = tag.seen.is_some_and(|seen| now.since(seen) > late);
         TagRow {
             shown: match (tag.shown_version, tag.seen) {

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use wire::Timestamp;
 use wire::envelope::Envelope;
 use wire::face::{Face, FaceHash, FacePart};
+use wire::operation::Action;
 use wire::tag::{ApReports, ApStatus, RadioKey, RosterEntry, ServiceMessage, TagId, TagReport};
 
 use crate::tag::TestTag;
@@ -125,6 +126,13 @@ impl TestApp {
     pub async fn task(&self, n: u64, version: u64, face: FaceHash) {
         let task = format!("t{n}-{version}");
         self.tell(ServiceMessage::Task { task, tag: TagId::from_address(n), version, face }).await;
+    }
+
+    /// An operation that is worth beginning for a minute.
+    pub async fn operation(&self, n: u64, operation: &str, action: Action) {
+        let (tag, seconds, operation) =
+            (TagId::from_address(n), 10.try_into().unwrap(), operation.to_owned());
+        self.tell(ServiceMessage::Operation { operation, tag, action, seconds, within_ms: 60_000 }).await;
     }
 
     pub async fn send_face(&self, file: &Bytes) {
@@ -250,6 +258,11 @@ fn text(report: &TagReport) -> String {
             format!("displayed t{}-{version} at {battery_mv} mV", tag.address())
         }
         TagReport::Failed { task, reason, .. } => format!("failed {task} {reason:?}"),
+        TagReport::OperationAccepted { operation, .. } => format!("operation accepted {operation}"),
+        TagReport::OperationDone { operation, .. } => format!("operation done {operation}"),
+        TagReport::OperationFailed { operation, reason, .. } => {
+            format!("operation failed {operation} {reason:?}")
+        }
     }
 }
 

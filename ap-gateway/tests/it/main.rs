@@ -9,6 +9,7 @@
 mod enrolment;
 mod harness;
 mod mqtt;
+mod operations;
 mod pages;
 mod radio;
 mod tag;

@@ -110,6 +110,14 @@ pub fn check_in(shown: u64, face: Option<FaceHash>) -> Vec<u8> {
     payload
 }
 
+/// kind | reference u64 | outcome u8
+pub fn operated(reference: u64, outcome: u8) -> Vec<u8> {
+    let mut payload = vec![0x04];
+    payload.extend(reference.to_be_bytes());
+    payload.push(outcome);
+    payload
+}
+
 /// kind | version u64 | first u16 | wanted u32
 pub fn part_request(version: u64, first: u16, wanted: u32) -> Vec<u8> {
     let mut payload = vec![0x02];

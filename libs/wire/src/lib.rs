@@ -18,6 +18,8 @@ pub mod envelope;
 pub mod face;
 /// `GroupId`, `DeviceId`, `ClientId`, `InstanceId`.
 pub mod name;
+/// Operations: what a tag does for some seconds besides showing its face.
+pub mod operation;
 /// 802.15.4 frames and what tags and access points say in them.
 pub mod radio;
 /// How a phone comes to have a client ID: registration over HTTP.

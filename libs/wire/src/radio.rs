@@ -12,6 +12,8 @@
 
 /// The MAC frame: addressing, authenticated encryption, checksum.
 pub mod frame;
+/// An operation on the air.
+pub mod operate;
 /// What is said inside: check-in, offer, parts, confirmation.
 pub mod payload;
 /// The datagram around a frame.

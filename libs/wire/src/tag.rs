@@ -1,7 +1,7 @@
 //! ● Price-tag commands and reports between `pricetag-service` and access points.
 //!
 //! ```text
-//! service ──ServiceMessage──▶ tag-cmd/p2p/<ClientId>      AP      tasks, the roster, receipts
+//! service ──ServiceMessage──▶ tag-cmd/p2p/<ClientId>      AP      tasks, operations, the roster, receipts
 //! service ──FacePart────────▶ tag-face/p2p/<ClientId>     AP      faces it asked for
 //! service ◀──ApReports──────  tag-ack/<DeviceID>          AP      results (numbered, kept until receipted), questions
 //! service ◀──ApStatus───────  tag-status/<DeviceID>       AP      hello, periodic status
@@ -15,6 +15,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::face::FaceHash;
+use crate::operation::{Action, OperationFailure, Seconds};
 use crate::time::Timestamp;
 
 /// Most tags in one message; longer lists come in parts.
@@ -178,6 +179,28 @@ pub enum ServiceMessage {
         /// The version of the task.
         version: u64,
     },
+    /// Make this tag do something for some seconds, once. It waits until no face lies ready for the tag.
+    #[serde(rename = "tag.operation")]
+    Operation {
+        /// The service's id of the operation.
+        operation: String,
+        /// Which tag.
+        tag: TagId,
+        /// What.
+        action: Action,
+        /// For how long.
+        seconds: Seconds,
+        /// From now on it is worth beginning for so long, in milliseconds.
+        within_ms: u32,
+    },
+    /// Forget the operation if the tag has not been told of it.
+    #[serde(rename = "tag.operation.cancel")]
+    CancelOperation {
+        /// The service's id of the operation.
+        operation: String,
+        /// Which tag.
+        tag: TagId,
+    },
     /// Reports of this epoch up to this number are stored; drop them.
     #[serde(rename = "report.received")]
     ReportReceived {
@@ -247,6 +270,29 @@ pub enum TagReport {
         version: u64,
         /// Why.
         reason: TaskFailure,
+    },
+    /// The access point stored the operation.
+    OperationAccepted {
+        /// The service's id of the operation.
+        operation: String,
+        /// Which tag.
+        tag: TagId,
+    },
+    /// The tag itself said that it is under way.
+    OperationDone {
+        /// The service's id of the operation.
+        operation: String,
+        /// Which tag.
+        tag: TagId,
+    },
+    /// It was not done, and will not be.
+    OperationFailed {
+        /// The service's id of the operation.
+        operation: String,
+        /// Which tag.
+        tag: TagId,
+        /// Why.
+        reason: OperationFailure,
     },
 }
 
@@ -383,6 +429,33 @@ mod tests {
         let text = String::from_utf8(envelope.encode()).unwrap();
         insta::assert_snapshot!(text, @r#"{"v":1,"id":"m1","ts":5,"type":"ap.reports","body":{"epoch":3,"first":12,"items":[{"kind":"accepted","task":"t1","tag":"0011223344556677","version":7}]}}"#);
         assert_eq!(Envelope::decode(text.as_bytes()).unwrap(), envelope);
+    }
+
+    #[test]
+    fn an_operation_and_its_reports_on_the_wire() {
+        use crate::operation::{Colour, Flash};
+        let tag = TagId::from_address(1);
+        let told = |message: ServiceMessage| {
+            let envelope = Envelope::new("m1".to_owned(), Timestamp::from_millis(5), message);
+            let text = String::from_utf8(envelope.encode()).unwrap();
+            assert_eq!(Envelope::decode(text.as_bytes()).unwrap(), envelope);
+            text
+        };
+        let operation = ServiceMessage::Operation {
+            operation: "o1".to_owned(),
+            tag,
+            action: Action::LightUp { colour: Colour::Red, flash: Flash::Fast },
+            seconds: Seconds::try_from(10).unwrap(),
+            within_ms: 300_000,
+        };
+        insta::assert_snapshot!(told(operation), @r#"{"v":1,"id":"m1","ts":5,"type":"tag.operation","body":{"operation":"o1","tag":"0000000000000001","action":{"kind":"light_up","colour":"red","flash":"fast"},"seconds":10,"within_ms":300000}}"#);
+        let cancel = ServiceMessage::CancelOperation { operation: "o1".to_owned(), tag };
+        insta::assert_snapshot!(told(cancel), @r#"{"v":1,"id":"m1","ts":5,"type":"tag.operation.cancel","body":{"operation":"o1","tag":"0000000000000001"}}"#);
+        let failed =
+            TagReport::OperationFailed { operation: "o1".to_owned(), tag, reason: OperationFailure::TooLate };
+        insta::assert_snapshot!(serde_json::to_string(&failed).unwrap(), @r#"{"kind":"operation_failed","operation":"o1","tag":"0000000000000001","reason":"too_late"}"#);
+        let done = TagReport::OperationDone { operation: "o1".to_owned(), tag };
+        insta::assert_snapshot!(serde_json::to_string(&done).unwrap(), @r#"{"kind":"operation_done","operation":"o1","tag":"0000000000000001"}"#);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use wire::till::Price;
 
 use super::plan::Plan;
 use crate::names::Actor;
+use crate::operation;
 use crate::shop::rows::{ChangeRow, ChangeState, Write};
 use crate::shop::words::Note;
 use crate::store::words::change_state;
@@ -92,6 +93,9 @@ fn steps(writes: &[Write]) -> BTreeMap<&'static str, Vec<Step>> {
                 let after = json!({ "product": key.to_string(), "seq": seq, "price": price.to_string() });
                 ("till.published", Step { about: key.to_string(), before, after })
             }
+            Write::OperationTransition { order, transition } => {
+                ("operation.moved", operation_moved(order, transition))
+            }
             Write::Change { row, before } => ("change.moved", change_moved(row, before.as_ref())),
             Write::Store(_)
             | Write::AccessPoint(_)
@@ -102,6 +106,7 @@ fn steps(writes: &[Write]) -> BTreeMap<&'static str, Vec<Step>> {
             | Write::TillGone { .. }
             | Write::Gone(_)
             | Write::Task(..)
+            | Write::Operation(..)
             | Write::Sent { .. } => continue,
         };
         steps.entry(action).or_default().push(step);
@@ -120,6 +125,15 @@ fn moved(order: &Order, transition: &Transition) -> Step {
         "price": order.price.as_ref().map(|(key, price)| format!("{} {price}", key.product)),
     });
     Step { about: order.tag.to_string(), before, after }
+}
+
+fn operation_moved(order: &operation::Order, transition: &operation::Transition) -> Step {
+    let told = |state: operation::State| {
+        json!({ "operation": order.id.as_str(), "tag": order.tag,
+            "kind": operation::kind_name(order.action), "state": state.to_string() })
+    };
+    let before = transition.from.map_or(Value::Null, told);
+    Step { about: order.tag.to_string(), before, after: told(transition.to) }
 }
 
 fn change_moved(row: &ChangeRow, before: Option<&ChangeState>) -> Step {

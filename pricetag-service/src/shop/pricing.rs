@@ -158,6 +158,7 @@ impl Turn<'_> {
         self.audit("tag.attest-removal", &tag, vec![("shows", showed)], vec![("removed", "yes".to_owned())]);
         self.cancel_task(tag);
         self.leave_planned(tag);
+        self.cancel_operations(tag);
         for key in self.shop.gate.products_on(tag).into_iter().chain(was.product.clone()) {
             self.touch(key);
         }

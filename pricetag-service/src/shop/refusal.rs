@@ -6,7 +6,7 @@ use wire::till::{Price, StoreId, TillId};
 
 use super::planning::{AHEAD_DAYS_MAX, PLANNED_MAX};
 use super::pricing::JUMP_PERCENT;
-use crate::names::{ChangeId, ProductKey};
+use crate::names::{ChangeId, OperationId, ProductKey};
 
 /// Why a command was not carried out; nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum Refusal {
     /// The change has ended, or never was.
     #[error("change `{0}` is not on its way")]
     ChangeNotRunning(ChangeId),
+    /// The operation has ended, or never was.
+    #[error("operation `{0}` is not on its way")]
+    OperationNotRunning(OperationId),
     /// The step is so large that it must be confirmed.
     #[error(
         "from {from} to {to} is a step of {percent} %, and more than {JUMP_PERCENT} % must be confirmed: \

@@ -68,6 +68,7 @@ impl Turn<'_> {
         if let Some(timer) = timer {
             self.shop.timers.remove(&(timer, tag));
         }
+        self.cancel_operations(tag);
         self.shop.tags.remove(&tag);
         self.shop.gate.forget_tag(tag);
         if row.removed.is_none() {

@@ -6,6 +6,7 @@ use wire::Timestamp;
 
 use super::rows::{ChangeRow, Rows};
 use super::{AccessPoint, Product, Shop, Tag};
+use crate::operation::Operation;
 use crate::price_gate::{Presence, PriceGate};
 use crate::task::{Order, Progress, State, Task, Timeouts, Wait};
 
@@ -23,6 +24,7 @@ impl Shop {
             changes: BTreeMap::new(),
             due: BTreeSet::new(),
             timers: BTreeSet::new(),
+            operations: BTreeMap::new(),
         };
         for row in rows.access_points {
             let is_away = row.heard.is_none_or(|heard| heard.plus(timeouts.access_point_away) <= now);
@@ -41,6 +43,10 @@ impl Shop {
         }
         for (order, progress) in rows.tasks {
             shop.take_task(order, progress);
+        }
+        for (order, progress) in rows.operations {
+            let key = (order.tag, order.id.clone());
+            shop.operations.insert(key, Operation::restore(order, progress, timeouts.resend));
         }
         shop.wind_up(now);
         shop

@@ -9,6 +9,7 @@ use wire::{DeviceId, Timestamp};
 
 use super::words::Thing;
 use crate::names::{Actor, ChangeId, Currency, Name, ProductKey, Remark, Unit};
+use crate::operation;
 use crate::price_gate::SentFace;
 use crate::task::{Hold, Order, Progress, Transition};
 
@@ -295,6 +296,15 @@ pub enum Write {
         /// Which step.
         transition: Transition,
     },
+    /// An operation, new or moved on.
+    Operation(operation::Order, operation::Progress),
+    /// A step of an operation.
+    OperationTransition {
+        /// Which operation.
+        order: operation::Order,
+        /// Which step.
+        transition: operation::Transition,
+    },
     /// A face goes out to a tag.
     Sent {
         /// Which tag.
@@ -340,4 +350,6 @@ pub struct Rows {
     pub tasks: Vec<(Order, Progress)>,
     /// Changes that have not ended.
     pub changes: Vec<ChangeRow>,
+    /// Operations that have not ended.
+    pub operations: Vec<(operation::Order, operation::Progress)>,
 }

@@ -148,6 +148,7 @@ impl Turn<'_> {
         self.list_at(&now_at, tag);
         self.reconcile(tag);
         self.redrive(tag);
+        self.redrive_operations(tag);
     }
 
     pub(super) fn put_product(

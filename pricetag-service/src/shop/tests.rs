@@ -1,5 +1,7 @@
 //! The shop as people, access points and tills meet it, and under every interleaving of them.
 
+/// Operations.
+mod operations;
 /// Changes that wait for their time, for a second person, for the end of a pause or of a freeze.
 mod planning;
 /// Under every interleaving.

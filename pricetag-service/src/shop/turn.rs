@@ -64,6 +64,8 @@ impl<'a> Turn<'a> {
             Command::SetApproval { store, above } => self.set_approval(&store, above),
             Command::AttestRemoval { tag } => self.attest_removal(tag),
             Command::Remove(thing) => self.remove(thing),
+            Command::Operate(tag, wish) => self.operate(tag, wish),
+            Command::CancelOperation(operation) => self.cancel_operation(operation),
         };
         self.effects.push(match outcome {
             Ok(reply) => Effect::Reply(reply),
@@ -184,6 +186,7 @@ impl<'a> Turn<'a> {
             self.shop.timers.remove(&(at, tag));
             self.tag_is_due(tag);
         }
+        self.tick_operations();
     }
 
     /// What was sent while the way was interrupted is lost.
@@ -195,6 +198,7 @@ impl<'a> Turn<'a> {
             self.step(tag, task::Input::Back(task::Wait::UplinkBack));
             self.consider(tag);
         }
+        self.redrive_sent_operations();
     }
 
     pub(super) fn require_store(&self, store: &StoreId) -> Result<(), Refusal> {

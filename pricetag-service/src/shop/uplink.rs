@@ -67,9 +67,11 @@ impl Turn<'_> {
 
     fn heard_and_drive(&mut self, device: &DeviceId) {
         if self.heard(device) {
-            for tag in self.tags_at(device) {
-                self.consider(tag);
+            let tags = self.tags_at(device);
+            for tag in &tags {
+                self.consider(*tag);
             }
+            self.consider_operations(&tags);
         }
     }
 
@@ -203,6 +205,7 @@ impl Turn<'_> {
         if on_its_way(self) == before {
             self.redrive(tag);
         }
+        self.redrive_operations(tag);
     }
 
     fn status(&mut self, device: &DeviceId, clock: Timestamp, figures: Figures, tags: &[TagHealth]) {
@@ -260,6 +263,9 @@ impl Turn<'_> {
             | TagReport::Outdated { tag, version, .. }
             | TagReport::Displayed { tag, version, .. }
             | TagReport::Failed { tag, version, .. } => (*tag, *version),
+            TagReport::OperationAccepted { tag, .. }
+            | TagReport::OperationDone { tag, .. }
+            | TagReport::OperationFailed { tag, .. } => (*tag, 0),
         };
         if !self.serves(device, tag) {
             self.suspect(device, Suspicion::ForeignTag, format!("report speaks of {tag}"));
@@ -279,6 +285,9 @@ impl Turn<'_> {
             TagReport::Failed { reason, .. } => {
                 self.step_version(device, tag, version, Input::Failed(*reason));
             }
+            TagReport::OperationAccepted { .. }
+            | TagReport::OperationDone { .. }
+            | TagReport::OperationFailed { .. } => self.operation_report(device, report),
         }
     }
 

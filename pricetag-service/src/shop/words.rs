@@ -8,9 +8,11 @@ use wire::till::{Price, ProductId, StoreId, TillId};
 use wire::{DeviceId, Timestamp};
 
 use super::content::FaceContent;
+use super::operations::Wish;
 pub use super::refusal::Refusal;
 use super::rows::{ChangeState, Write};
-use crate::names::{Actor, ChangeId, Currency, Name, ProductKey, Remark, TaskId, Unit};
+use crate::names::{Actor, ChangeId, Currency, Name, OperationId, ProductKey, Remark, TaskId, Unit};
+use crate::operation::{Order, Transition};
 use crate::task::State;
 
 /// What the shop cannot make itself: identifiers, keys and pictures.
@@ -145,6 +147,10 @@ pub enum Command {
     },
     /// Forget something that nothing depends on.
     Remove(Thing),
+    /// This tag is to do something for some seconds.
+    Operate(TagId, Wish),
+    /// Call this operation off.
+    CancelOperation(OperationId),
 }
 
 /// A price somebody wants.
@@ -245,6 +251,8 @@ pub enum Reply {
     },
     /// This change was made.
     Change(ChangeId),
+    /// This operation was made.
+    Operation(OperationId),
 }
 
 /// Why a message is not believed.
@@ -357,6 +365,8 @@ pub enum News {
     },
     /// The freeze or the rules of a store changed.
     StoreRules(StoreId),
+    /// An operation made a step.
+    OperationMoved(Order, Transition),
     /// A report came again.
     DuplicateReport,
     /// A message was not believed.

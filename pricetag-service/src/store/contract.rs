@@ -2,17 +2,22 @@
 //!
 //! The shop plays a story whose rows a model keeps; the database must give back the same rows.
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, Executor};
+use wire::operation::{Action, Colour, Flash, Page};
 use wire::tag::{ApStatus, TagHealth};
 use wire::till::TillEntry;
 
 use super::devices::{Standing, TagFilter};
 use super::feed::TillFilter;
+use super::operations::{OperationFilter, OperationView};
 use super::prices::{ChangeFilter, ProductFilter};
 use super::tasks::TaskFilter;
-use super::{Database, StoreError, devices, faces, feed, load, prices, tasks, write};
+use super::{Database, StoreError, devices, faces, feed, load, operations, prices, tasks, write};
 use crate::names::Actor;
 use crate::render::Painted;
+use crate::shop::operations::Wish;
 use crate::shop::rows::{Rows, Write};
 use crate::shop::tests::world::{World, device, key, store, tag};
 use crate::shop::words::{Command, FromAccessPoint, Thing};
@@ -33,6 +38,20 @@ fn story() -> World {
     world.command(Command::CancelChange { change: cancelled }).unwrap();
     world.command(Command::AttestRemoval { tag: tag(4) }).unwrap();
     world.change("coffee", 449).unwrap();
+    for action in [
+        Action::Identify,
+        Action::LightUp { colour: Colour::Green, flash: Flash::Slow },
+        Action::LightUp { colour: Colour::Red, flash: Flash::Fast },
+        Action::PageFlip { page: Page::Information },
+    ] {
+        let wish = Wish { action, seconds: 10.try_into().unwrap(), within: Duration::from_mins(5) };
+        world.command(Command::Operate(tag(1), wish)).unwrap();
+        if action == Action::Identify {
+            world.deliver_all("north");
+            world.operate("north", 1);
+            world.deliver_all("north");
+        }
+    }
     let health = TagHealth { tag: tag(1), seen: world.now, battery_mv: 2900, lqi: 200, temperature_c: -3 };
     let status = ApStatus::Status {
         clock: world.now,
@@ -69,6 +88,7 @@ fn sorted(mut rows: Rows) -> Rows {
     rows.sent.sort_by_key(|(tag, sent)| (*tag, sent.version));
     rows.tasks.sort_by(|one, two| one.0.id.cmp(&two.0.id));
     rows.changes.sort_by(|one, two| one.id.cmp(&two.id));
+    rows.operations.sort_by(|one, two| one.0.id.cmp(&two.0.id));
     rows
 }
 
@@ -172,6 +192,33 @@ async fn tasks_are_seen(database: &Database) {
     assert_eq!((summary.tags, summary.tasks_open, summary.tasks_held, summary.changes_running), (3, 3, 2, 2));
 }
 
+async fn operations_are_seen(database: &Database) {
+    let mut db = database.reader().await.unwrap();
+    let all = operations::list(&mut db, &OperationFilter::default(), 10).await.unwrap();
+    let told = |view: &OperationView| format!("{} {} {}", view.kind, view.state, view.reason);
+    assert_eq!(
+        all.iter().map(told).collect::<Vec<_>>(),
+        ["page_flip sent ", "light_up sent ", "light_up superseded ", "identify done "]
+    );
+    let light_up = &all[1];
+    assert_eq!((light_up.colour.as_deref(), light_up.flash.as_deref()), (Some("red"), Some("fast")));
+    assert_eq!((all[0].page.as_deref(), light_up.seconds, light_up.sendings), (Some("information"), 10, 1));
+    let filter = OperationFilter {
+        state: Some("open".to_owned()),
+        tag: Some(tag(1).to_string()),
+        kind: Some("light_up".to_owned()),
+        before: Some(all[0].operation.clone()),
+    };
+    let some = operations::list(&mut db, &filter, 10).await.unwrap();
+    assert_eq!(some.iter().map(|view| &view.operation).collect::<Vec<_>>(), [&light_up.operation]);
+    let id = all[3].operation.parse().unwrap();
+    assert_eq!(operations::find(&mut db, &id).await.unwrap().unwrap().actor, "api");
+    let steps = operations::transitions(&mut db, &id).await.unwrap();
+    let steps: Vec<String> = steps.iter().map(|step| format!("{} {}", step.step, step.to)).collect();
+    assert_eq!(steps, ["1 pending", "2 sent", "3 accepted", "4 done"]);
+    assert!(operations::find(&mut db, &"nope".parse().unwrap()).await.unwrap().is_none());
+}
+
 async fn the_feed_is_read(database: &Database) {
     let mut db = database.reader().await.unwrap();
     let snapshot = feed::snapshot(&mut db, &store()).await.unwrap();
@@ -257,6 +304,7 @@ async fn check(url: &str) {
     tags_are_seen(&database).await;
     prices_are_seen(&database).await;
     tasks_are_seen(&database).await;
+    operations_are_seen(&database).await;
     the_feed_is_read(&database).await;
     faces_are_kept(&database, &world).await;
     broken_rules_are_refused(&database, &world).await;

@@ -7,9 +7,8 @@ use wire::face::FaceHash;
 use wire::tag::{TagId, TaskFailure};
 use wire::till::{Price, StoreId, TillId};
 
-use super::StoreError;
 use super::row::{Columns, bigint};
-use super::words;
+use super::{StoreError, operations, words};
 use crate::names::ProductKey;
 use crate::price_gate::SentFace;
 use crate::shop::rows::{
@@ -32,6 +31,7 @@ pub async fn rows(db: &mut AnyConnection) -> Result<Rows, StoreError> {
         sent: sent(db).await?,
         tasks: tasks(db).await?,
         changes: changes(db).await?,
+        operations: operations::live(db).await?,
     })
 }
 

@@ -39,6 +39,8 @@ pub(super) async fn thing(db: &mut AnyConnection, thing: &Thing) -> Result<(), S
 
 async fn tag(db: &mut AnyConnection, tag: TagId) -> Result<(), StoreError> {
     for statement in [
+        "delete from operation_transitions where operation in (select operation from operations where tag = $1)",
+        "delete from operations where tag = $1",
         "delete from transitions where task in (select task from tasks where tag = $1)",
         "delete from tasks where tag = $1",
         "delete from sent_faces where tag = $1",

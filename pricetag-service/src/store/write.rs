@@ -3,10 +3,8 @@
 use sqlx::{AnyConnection, query};
 use wire::Timestamp;
 
-use super::StoreError;
-use super::remove;
 use super::row::bigint;
-use super::words;
+use super::{StoreError, operations, remove, words};
 use crate::names::{Actor, ChangeId, ProductKey, Remark, Unit};
 use crate::shop::rows::{AccessPointRow, ChangeRow, HealthRow, ProductRow, StoreRow, TagRow, Write};
 use crate::task::{Order, Progress, Transition};
@@ -31,6 +29,10 @@ pub async fn apply(
         Write::Change { row, .. } => change(db, row).await,
         Write::Task(order, progress) => task(db, order, progress).await,
         Write::Transition { order, transition } => step(db, order, transition, actor).await,
+        Write::Operation(order, progress) => operations::put(db, order, progress).await,
+        Write::OperationTransition { order, transition } => {
+            operations::step(db, order, transition, actor).await
+        }
         Write::Sent { .. } => sent(db, write, now).await,
         Write::Confirmation { .. } => confirmation(db, write, now).await,
     }

@@ -1,6 +1,6 @@
 //! What happens, as it happens: server-sent events.
 //!
-//! `change`, `task`, `tag`, `access-point` and `till`, each with a small JSON object. A listener that falls behind
+//! `change`, `task`, `tag`, `operation`, `access-point` and `till`, each with a small JSON object. A listener that falls behind
 //! gets `behind` and should read again what it shows.
 
 use std::convert::Infallible;
@@ -14,6 +14,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Shared;
+use crate::operation::{self, Transition, kind_name};
 use crate::shop::words::News;
 use crate::store::words::change_state;
 use crate::task;
@@ -52,6 +53,11 @@ fn told(news: &News) -> Option<(&'static str, Value)> {
             "task",
             json!({ "task": task.as_str(), "tag": tag, "from": from.map(task::State::name),
                 "to": to.name(), "reason": to.reason() }),
+        )),
+        News::OperationMoved(order, Transition { from, to, .. }) => Some((
+            "operation",
+            json!({ "operation": order.id.as_str(), "tag": order.tag, "kind": kind_name(order.action),
+                "from": from.map(operation::State::name), "to": to.name(), "reason": to.reason() }),
         )),
         News::TagShows { tag, version, face } => {
             Some(("tag", json!({ "tag": tag, "version": version, "face": face })))

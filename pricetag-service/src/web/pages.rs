@@ -10,6 +10,8 @@ pub mod audit;
 pub mod changes;
 /// The first page.
 pub mod dashboard;
+/// Operations of tags.
+pub mod operations;
 /// Products, and the form that changes a price.
 pub mod products;
 /// Stores: freeze, and which changes must be approved.

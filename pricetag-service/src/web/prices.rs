@@ -113,7 +113,7 @@ pub(super) async fn add_change(
 async fn changed(app: &App, reply: Reply) -> Result<ChangeView, Problem> {
     match reply {
         Reply::Change(change) => change_view(app, &change).await,
-        Reply::Done | Reply::Till { .. } => {
+        Reply::Done | Reply::Till { .. } | Reply::Operation(_) => {
             Err(Problem::internal(&std::io::Error::other("a command answered with no change")))
         }
     }
@@ -204,7 +204,7 @@ pub(super) async fn cancel_change(
     let reply = app.desk.command(actor, Command::CancelChange { change: change.clone() }).await?;
     let revert = match reply {
         Reply::Change(revert) => Some(change_view(&app, &revert).await?),
-        Reply::Done | Reply::Till { .. } => None,
+        Reply::Done | Reply::Till { .. } | Reply::Operation(_) => None,
     };
     Ok(Json(Cancelled { cancelled: change_view(&app, &change).await?, revert }))
 }

@@ -17,6 +17,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownProduct(_) => (StatusCode::NOT_FOUND, "product-not-found"),
             Refusal::UnknownTill(..) => (StatusCode::NOT_FOUND, "till-not-found"),
             Refusal::ChangeNotRunning(_) => (StatusCode::CONFLICT, "change-not-running"),
+            Refusal::OperationNotRunning(_) => (StatusCode::CONFLICT, "operation-not-running"),
             Refusal::PriceJump { .. } => (StatusCode::CONFLICT, "price-jump"),
             Refusal::StillNeeded { .. } => (StatusCode::CONFLICT, "still-needed"),
             Refusal::BadTime => (StatusCode::UNPROCESSABLE_ENTITY, "bad-effective-at"),

@@ -14,7 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answers::{ProblemShape, add_problems};
-use super::{App, audit, brakes, events, feed, pages, places, prices, removal, setup, tags, tasks};
+use super::{
+    App, audit, brakes, events, feed, operations, pages, places, prices, removal, setup, tags, tasks,
+};
 
 /// The router of the whole program.
 pub fn routes(app: &Arc<App>, readiness: Readiness) -> Router {
@@ -47,6 +49,9 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tasks::list_tasks))
         .routes(routes!(tasks::get_task))
         .routes(routes!(tasks::list_transitions))
+        .routes(routes!(operations::list_operations))
+        .routes(routes!(operations::get_operation))
+        .routes(routes!(operations::list_operation_transitions))
         .routes(routes!(feed::list_tills))
         .routes(routes!(feed::feed_after))
         .routes(routes!(feed::snapshot))
@@ -69,6 +74,8 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(brakes::put_freeze, brakes::delete_freeze))
         .routes(routes!(brakes::put_approval_rule, brakes::delete_approval_rule))
         .routes(routes!(tags::attest_removal))
+        .routes(routes!(operations::add_operation))
+        .routes(routes!(operations::cancel_operation))
         .route_layer(middleware::from_fn_with_state(app.guard.clone(), require_token));
     reading.merge(changing)
 }
@@ -83,6 +90,8 @@ fn pages_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/changes/{change}", get(pages::changes::page))
         .route("/tasks", get(pages::tasks::list))
         .route("/tasks/{task}", get(pages::tasks::page))
+        .route("/operations", get(pages::operations::list))
+        .route("/operations/{operation}", get(pages::operations::page))
         .route("/tags", get(pages::tags::list))
         .route("/tags/{tag}", get(pages::tags::page))
         .route("/access-points", get(pages::access_points::list))
@@ -94,6 +103,7 @@ fn pages_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/fragments/tags/{tag}/state", get(pages::tags::state))
         .route("/stores", get(pages::stores::page))
         .route("/fragments/frozen", get(pages::stores::frozen))
+        .route("/fragments/tags/{tag}/operations", get(pages::operations::table))
         .route("/tills", get(pages::tills::list))
         .route("/fragments/tills-behind", get(pages::tills::behind))
         .route("/fragments/tills", get(pages::tills::table))
@@ -111,6 +121,8 @@ fn pages_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/stores/{store}/freeze", post(pages::stores::freeze))
         .route("/stores/{store}/thaw", post(pages::stores::thaw))
         .route("/stores/{store}/approval-rule", post(pages::stores::set_approval))
+        .route("/tags/{tag}/operations", post(pages::operations::operate))
+        .route("/operations/{operation}/cancel", post(pages::operations::cancel))
         .route("/tags/{tag}/attest-removal", post(pages::tags::attest_removal))
         .route_layer(middleware::from_fn_with_state(app.guard.clone(), require_token));
     reading.merge(forms)

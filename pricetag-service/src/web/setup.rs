@@ -215,7 +215,7 @@ pub(super) async fn put_till(
 pub(super) fn till_reply(till: &TillId, reply: &Reply) -> TillPosition {
     let (cursor, head) = match reply {
         Reply::Till { cursor, head } => (*cursor, *head),
-        Reply::Done | Reply::Change(_) => (0, 0),
+        Reply::Done | Reply::Change(_) | Reply::Operation(_) => (0, 0),
     };
     TillPosition { till: till.to_string(), cursor, head }
 }

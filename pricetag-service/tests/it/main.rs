@@ -5,6 +5,8 @@
 
 /// What the audit log holds, and what happens without it.
 mod audit;
+/// What tags do besides showing their face.
+mod operations;
 /// What people see.
 mod pages;
 /// Changes that wait.

@@ -230,6 +230,10 @@ async fn the_api_describes_itself() {
     /api/v1/changes/{change}/pause
     /api/v1/changes/{change}/resume
     /api/v1/events
+    /api/v1/operations
+    /api/v1/operations/{operation}
+    /api/v1/operations/{operation}/cancel
+    /api/v1/operations/{operation}/transitions
     /api/v1/stores
     /api/v1/stores/{store}
     /api/v1/stores/{store}/access-points
@@ -250,6 +254,7 @@ async fn the_api_describes_itself() {
     /api/v1/tags/{tag}/attest-removal
     /api/v1/tags/{tag}/binding
     /api/v1/tags/{tag}/face.png
+    /api/v1/tags/{tag}/operations
     /api/v1/tasks
     /api/v1/tasks/{task}
     /api/v1/tasks/{task}/transitions
@@ -261,6 +266,7 @@ async fn the_api_describes_itself() {
     let changes = "/api/v1/stores/{store}/products/{product}/changes";
     assert_eq!(answers(changes, "post"), "201 400 401 404 409 422 503");
     assert_eq!(answers("/api/v1/stores/{store}/tills/{till}", "delete"), "204 400 401 404 409 503");
+    assert_eq!(answers("/api/v1/tags/{tag}/operations", "post"), "201 400 401 404 409 422 503");
     assert_eq!(answers("/api/v1/tasks", "get"), "200 400 404 422");
     assert_eq!(answers("/api/v1/tags/{tag}", "get"), "200 400 404");
     assert_eq!(document["components"]["schemas"]["Problem"]["type"], "object");

@@ -37,6 +37,7 @@ pub struct Station {
     pub roster: Vec<RosterEntry>,
     pub faces: BTreeMap<FaceHash, Bytes>,
     pub receipted: Option<(u64, u64)>,
+    pub recalled: Vec<String>,
     /// What each tag really shows.
     pub screens: BTreeMap<TagId, (u64, FaceHash)>,
 }
@@ -399,6 +400,14 @@ impl Shop {
         match message {
             ServiceMessage::Roster { tags, .. } => station.roster = tags,
             ServiceMessage::Cancel { .. } => {}
+            ServiceMessage::Operation { operation, tag, .. } => {
+                let mut reports = vec![TagReport::OperationAccepted { operation: operation.clone(), tag }];
+                if tags.contains(&tag.address()) {
+                    reports.push(TagReport::OperationDone { operation, tag });
+                }
+                self.report(device, reports).await;
+            }
+            ServiceMessage::CancelOperation { operation, .. } => station.recalled.push(operation),
             ServiceMessage::ReportReceived { epoch, upto } => station.receipted = Some((epoch, upto)),
             ServiceMessage::Task { task, tag, version, face } => {
                 let accepted = TagReport::Accepted { task, tag, version };

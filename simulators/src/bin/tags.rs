@@ -255,15 +255,17 @@ fn status(Shop { plan, fleet, till }: &Shop) -> String {
     let views = fleet.views();
     let showing = views.values().filter(|view| view.shown.is_some()).count();
     let awake = views.values().filter(|view| !matches!(view.phase, Phase::Asleep | Phase::Off)).count();
+    let besides = views.values().filter(|view| view.led.is_some() || view.page.is_some()).count();
     let counters = fleet.counters();
     format!(
-        "{}: {showing}/{} tags show a face, {awake} awake | {} frames sent, {} lost, {} refused, {} redraws, {} gave up | till at {}, {} prices",
+        "{}: {showing}/{} tags show a face, {awake} awake, {besides} lit or flipped | {} frames sent, {} lost, {} refused, {} redraws, {} operations, {} gave up | till at {}, {} prices",
         plan.store,
         plan.tags.len(),
         counters.frames_sent,
         counters.air.lost,
         counters.frames_refused,
         counters.redraws,
+        counters.operations,
         counters.gave_up,
         till.cursor(),
         till.prices().len(),

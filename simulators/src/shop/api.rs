@@ -225,6 +225,16 @@ impl Client {
         self.send(Method::POST, &path, Some(ack)).await.map(|_| ())
     }
 
+    /// Asks a tag to do something for some seconds; the operation as it is then.
+    pub async fn operate(&self, tag: TagId, operation: &Value) -> Result<Value, ApiError> {
+        self.ask(Method::POST, &format!("/api/v1/tags/{tag}/operations"), Some(operation)).await
+    }
+
+    /// An operation as it is.
+    pub async fn operation(&self, operation: &str) -> Result<Value, ApiError> {
+        self.get(&format!("/api/v1/operations/{operation}")).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         self.ask(Method::GET, path, None::<&Value>).await
     }

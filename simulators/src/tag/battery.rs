@@ -13,11 +13,13 @@ pub struct Costs {
     pub frame_nv: u64,
     /// A redraw.
     pub redraw_nv: u64,
+    /// A second of the LED.
+    pub lit_second_nv: u64,
 }
 
 impl Default for Costs {
     fn default() -> Self {
-        Costs { frame_nv: 250, redraw_nv: 50_000 }
+        Costs { frame_nv: 250, redraw_nv: 50_000, lit_second_nv: 2_500 }
     }
 }
 
@@ -49,6 +51,11 @@ impl Battery {
         self.pay(self.costs.redraw_nv);
     }
 
+    /// The LED is lit for so long.
+    pub fn pay_light(&mut self, seconds: u16) {
+        self.pay(self.costs.lit_second_nv * u64::from(seconds));
+    }
+
     fn pay(&mut self, nanovolts: u64) {
         self.nanovolts = self.nanovolts.saturating_sub(nanovolts).max(EMPTY_NV.min(self.nanovolts));
     }
@@ -68,7 +75,8 @@ mod tests {
 
     #[test]
     fn it_never_falls_below_empty() {
-        let mut battery = Battery::new(2001, Costs { frame_nv: 600_000, redraw_nv: 1_000_000_000 });
+        let mut battery =
+            Battery::new(2001, Costs { frame_nv: 600_000, redraw_nv: 1_000_000_000, lit_second_nv: 0 });
         battery.pay_frame();
         assert_eq!(battery.millivolts(), 2000);
         battery.pay_redraw();

@@ -1,10 +1,15 @@
 //! Transcripts of a tag, and what must hold whatever it hears.
 
 use proptest::prelude::*;
+use wire::operation::Action;
+use wire::radio::operate::Operate;
 use wire::radio::payload::{Encoding, PART_BYTES};
 
 use super::battery::Costs;
 use super::*;
+
+/// Operations.
+mod operations;
 
 /// A screen small enough for a picture of three parts.
 const SETTINGS: Settings = Settings {
@@ -14,6 +19,7 @@ const SETTINGS: Settings = Settings {
     answer_timeout_ms: 100,
     attempts_max: 3,
     redraw_ms: 500,
+    has_led: true,
     temperature_c: 21,
 };
 
@@ -35,6 +41,13 @@ fn offer(version: u64) -> ApMessage {
     ApMessage::Offer { version, face: FaceHash::of(&file), bytes, encoding: Encoding::Raw }
 }
 
+const LIGHT_UP: Action = Action::LightUp { colour: Colour::Green, flash: Flash::Slow };
+
+/// Two seconds of something.
+fn operate(reference: u64, action: Action) -> ApMessage {
+    ApMessage::Operate(Operate { reference, seconds: 2.try_into().unwrap(), action })
+}
+
 /// A part, or octets for one that there is not.
 fn part(version: u64, part: u16) -> ApMessage {
     let file = picture(version).to_file();
@@ -51,10 +64,15 @@ fn show(effects: &[Effect]) -> String {
         TagMessage::CheckIn { shown, wake, .. } => format!("check-in(shows {shown}, {wake:?})"),
         TagMessage::PartRequest { version, first, wanted } => format!("want({version}: {first}+{wanted:b})"),
         TagMessage::Confirm { version, drawn, .. } => format!("confirm({version}, {drawn:?})"),
+        TagMessage::Operated { reference, outcome } => format!("operated({reference}, {outcome:?})"),
     };
     let texts = effects.iter().map(|effect| match effect {
         Effect::Say(message) => say(message),
         Effect::Drew(version) => format!("drew({version})"),
+        Effect::Lit(colour, flash) => format!("lit({colour:?}, {flash:?})"),
+        Effect::Unlit => "unlit".to_owned(),
+        Effect::Flipped(page) => format!("flipped({page:?})"),
+        Effect::FlippedBack => "flipped back".to_owned(),
         Effect::Ignored => "ignored".to_owned(),
         Effect::GaveUp(why) => format!("gave up({why:?})"),
     });
@@ -78,6 +96,10 @@ fn play(script: &str) -> String {
             "wait" => Input::Heard(ApMessage::Wait { sleep_ms: sleep_ms() }),
             "offer" => Input::Heard(offer(number(2))),
             "part" => Input::Heard(part(number(2), u16::try_from(number(3)).unwrap())),
+            "light" => Input::Heard(operate(number(2), LIGHT_UP)),
+            "identify" => Input::Heard(operate(number(2), Action::Identify)),
+            "page" => Input::Heard(operate(number(2), Action::PageFlip { page: Page::Information })),
+            "operated" => Input::Heard(ApMessage::OperatedAck { reference: number(2), sleep_ms: 1000 }),
             "ack" => Input::Heard(ApMessage::ConfirmAck { version: number(2), sleep_ms: 1000 }),
             other => panic!("{other}"),
         };
@@ -353,6 +375,10 @@ enum Step {
     On,
 }
 
+fn any_action() -> impl Strategy<Value = Action> {
+    prop::sample::select(vec![LIGHT_UP, Action::Identify, Action::PageFlip { page: Page::Information }])
+}
+
 fn any_message() -> impl Strategy<Value = ApMessage> {
     let version = 1_u64..12;
     prop_oneof![
@@ -361,6 +387,8 @@ fn any_message() -> impl Strategy<Value = ApMessage> {
         1 => version.prop_map(|version| ApMessage::ConfirmAck { version, sleep_ms: 300 }),
         1 => (0_u32..2000).prop_map(|sleep_ms| ApMessage::Idle { sleep_ms }),
         1 => (0_u32..2000).prop_map(|sleep_ms| ApMessage::Wait { sleep_ms }),
+        1 => (0_u64..4, any_action()).prop_map(|(reference, action)| operate(reference, action)),
+        1 => (0_u64..4).prop_map(|reference| ApMessage::OperatedAck { reference, sleep_ms: 300 }),
     ]
 }
 
@@ -385,6 +413,9 @@ fn answers(said: Option<&TagMessage>) -> Vec<ApMessage> {
             .collect(),
         Some(TagMessage::Confirm { version, .. }) => {
             vec![ApMessage::ConfirmAck { version: *version, sleep_ms: 300 }]
+        }
+        Some(TagMessage::Operated { reference, .. }) => {
+            vec![ApMessage::OperatedAck { reference: *reference, sleep_ms: 300 }]
         }
     }
 }
@@ -415,7 +446,12 @@ impl Witness {
                     }
                     self.said = Some(message.clone());
                 }
-                Effect::Ignored | Effect::GaveUp(_) => {}
+                Effect::Lit(..)
+                | Effect::Unlit
+                | Effect::Flipped(_)
+                | Effect::FlippedBack
+                | Effect::Ignored
+                | Effect::GaveUp(_) => {}
             }
         }
         if let Some(shown) = tag.shown() {
@@ -480,12 +516,19 @@ proptest! {
         }
         prop_assert!(said.is_some());
         prop_assert_eq!(tag.shown().map(|shown| shown.version), Some(20));
+        prop_assert_eq!((tag.led(), tag.page()), (None, None), "what it did besides is over");
     }
 }
 
 fn said_by(effect: &Effect) -> Option<TagMessage> {
     match effect {
         Effect::Say(message) => Some(message.clone()),
-        Effect::Drew(_) | Effect::Ignored | Effect::GaveUp(_) => None,
+        Effect::Drew(_)
+        | Effect::Lit(..)
+        | Effect::Unlit
+        | Effect::Flipped(_)
+        | Effect::FlippedBack
+        | Effect::Ignored
+        | Effect::GaveUp(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! ● What can happen to a tag, and what it does.
 
 use wire::face::{Face, FaceHash};
+use wire::operation::{Colour, Flash, Page};
 use wire::radio::payload::{ApMessage, TagMessage};
 
 /// What kind of tag it is.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub attempts_max: u8,
     /// How long its screen takes.
     pub redraw_ms: u32,
+    /// Whether it has an LED.
+    pub has_led: bool,
     /// In degrees Celsius.
     pub temperature_c: i8,
 }
@@ -32,6 +35,7 @@ impl Default for Settings {
             answer_timeout_ms: 250,
             attempts_max: 4,
             redraw_ms: 800,
+            has_led: true,
             temperature_c: 21,
         }
     }
@@ -61,6 +65,14 @@ pub enum Effect {
     Say(TagMessage),
     /// Its screen has changed.
     Drew(u64),
+    /// Its LED goes on in this colour and rhythm.
+    Lit(Colour, Flash),
+    /// Its LED goes off.
+    Unlit,
+    /// Its screen shows a page of its own instead of the face.
+    Flipped(Page),
+    /// Its screen shows the face again.
+    FlippedBack,
     /// It did not act on what it heard.
     Ignored,
     /// It stopped trying and sleeps.
@@ -108,4 +120,8 @@ pub enum Phase {
     Drawing,
     /// Telling what it shows.
     Confirming,
+    /// Redrawing its screen with a page, or with the face after a page.
+    Flipping,
+    /// Telling that it does what it was asked to.
+    Answering,
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wire::Timestamp;
+use wire::operation::{Colour, Flash, Page};
 use wire::radio::frame;
 use wire::radio::payload::TagMessage;
 use wire::radio::zep::Datagram;
@@ -86,6 +87,8 @@ pub struct Counters {
     pub messages_ignored: u64,
     /// Screens redrawn.
     pub redraws: u64,
+    /// Times a tag lit its LED or showed a page.
+    pub operations: u64,
     /// Times a tag stopped trying.
     pub gave_up: u64,
     /// What the air did.
@@ -95,8 +98,12 @@ pub struct Counters {
 /// How a tag is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagView {
-    /// What is on its screen.
+    /// The face on its screen, or behind the page.
     pub shown: Option<Shown>,
+    /// The page on its screen instead of the face.
+    pub page: Option<Page>,
+    /// What its LED does.
+    pub led: Option<(Colour, Flash)>,
     /// What it is doing.
     pub phase: Phase,
     /// In millivolts.
@@ -264,7 +271,13 @@ impl Cell {
         for effect in effects {
             match effect {
                 tag::Effect::Say(message) => arriving.extend(self.transmit(tag, &message, now)),
-                tag::Effect::Drew(_) => self.counters.redraws += 1,
+                tag::Effect::Drew(_) | tag::Effect::FlippedBack => self.counters.redraws += 1,
+                tag::Effect::Flipped(_) => {
+                    self.counters.redraws += 1;
+                    self.counters.operations += 1;
+                }
+                tag::Effect::Lit(..) => self.counters.operations += 1,
+                tag::Effect::Unlit => {}
                 tag::Effect::Ignored => self.counters.messages_ignored += 1,
                 tag::Effect::GaveUp(_) => self.counters.gave_up += 1,
             }
@@ -307,6 +320,8 @@ impl Member {
     fn view(&self) -> TagView {
         TagView {
             shown: self.tag.shown().cloned(),
+            page: self.tag.page(),
+            led: self.tag.led(),
             phase: self.tag.phase(),
             battery_mv: self.tag.battery_mv(),
         }
@@ -339,6 +354,7 @@ mod tests {
         answer_timeout_ms: 100,
         attempts_max: 4,
         redraw_ms: 300,
+        has_led: true,
         temperature_c: 21,
     };
 

@@ -61,6 +61,9 @@ impl FakeAccessPoint {
                 (0..32).filter(|bit| wanted & (1 << bit) != 0).map(|bit| piece(first + bit)).collect()
             }
             TagMessage::PartRequest { .. } => vec![ApMessage::Idle { sleep_ms: 100 }],
+            TagMessage::Operated { reference, .. } => {
+                vec![ApMessage::OperatedAck { reference, sleep_ms: 1000 }]
+            }
             TagMessage::Confirm { version, .. } => {
                 vec![ApMessage::ConfirmAck { version, sleep_ms: 1000 }]
             }

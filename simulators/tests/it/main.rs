@@ -5,5 +5,6 @@ mod browser;
 mod demo;
 mod load;
 mod load_program;
+mod operations;
 mod tidy;
 mod world;

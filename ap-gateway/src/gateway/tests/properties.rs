@@ -6,6 +6,8 @@ use super::*;
 #[derive(Clone, Debug)]
 enum Step {
     Task { n: u64, version: u64 },
+    Operation { n: u64, name: u8 },
+    Answer { n: u64 },
     CheckIn { n: u64, is_answer_lost: bool },
     Fetch { n: u64 },
     Draw { n: u64, is_confirmation_lost: bool },
@@ -21,6 +23,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let n = || 1..3_u64;
     prop_oneof![
+        3 => (n(), 0..9_u8).prop_map(|(n, name)| Step::Operation { n, name }),
+        3 => n().prop_map(|n| Step::Answer { n }),
         6 => (n(), 1..9_u64).prop_map(|(n, version)| Step::Task { n, version }),
         6 => (n(), prop::bool::weighted(0.2)).prop_map(|(n, is_answer_lost)| Step::CheckIn { n, is_answer_lost }),
         3 => n().prop_map(|n| Step::Fetch { n }),
@@ -42,6 +46,7 @@ struct TagModel {
     face: Option<FaceHash>,
     offer: Option<(u64, FaceHash)>,
     fetched: u64,
+    told: Option<u64>,
 }
 
 /// The access point between two model tags and a model service.
@@ -67,6 +72,12 @@ impl History {
                 let newest = self.newest.entry(n).or_default();
                 *newest = version.max(*newest);
             }
+            Step::Operation { n, name } => self.give(operation(n, name, 60)),
+            Step::Answer { n } => {
+                if let Some(reference) = self.tag(n).told {
+                    self.say(n, &TagMessage::Operated { reference, outcome: Outcome::Done });
+                }
+            }
             Step::CheckIn { n, is_answer_lost } => {
                 let TagModel { version, face, .. } = self.tag(n);
                 let before = self.tag(n);
@@ -87,7 +98,7 @@ impl History {
                 if self.tag(n).fetched != version {
                     return;
                 }
-                self.tags.insert(n, TagModel { version, face: Some(face), offer: None, fetched: 0 });
+                self.tags.insert(n, TagModel { version, face: Some(face), offer: None, fetched: 0, ..tag });
                 if !is_confirmation_lost {
                     self.say(n, &confirm(version, face));
                 }
@@ -159,7 +170,11 @@ impl History {
                 tag.offer = Some((version, face));
             }
             ApMessage::Part { version, .. } => tag.fetched = version,
-            ApMessage::Idle { .. } | ApMessage::Wait { .. } | ApMessage::ConfirmAck { .. } => {}
+            ApMessage::Operate(operate) => tag.told = Some(operate.reference),
+            ApMessage::Idle { .. }
+            | ApMessage::Wait { .. }
+            | ApMessage::ConfirmAck { .. }
+            | ApMessage::OperatedAck { .. } => {}
         }
     }
 
@@ -188,6 +203,7 @@ impl History {
         self.perform(&Step::Connect);
         self.perform(&Step::Wait(11));
         (0..3).for_each(|n| self.perform(&Step::Face(n)));
+        self.perform(&Step::Wait(80));
         for n in [1, 2] {
             self.perform(&Step::CheckIn { n, is_answer_lost: false });
             self.perform(&Step::Draw { n, is_confirmation_lost: false });
@@ -205,6 +221,9 @@ impl History {
                     accepted.insert((*tag, *version));
                     continue;
                 }
+                TagReport::OperationAccepted { .. }
+                | TagReport::OperationDone { .. }
+                | TagReport::OperationFailed { .. } => continue,
                 TagReport::Outdated { tag, version, .. } => (*tag, *version, "outdated"),
                 TagReport::Displayed { tag, version, .. } => (*tag, *version, "displayed"),
                 TagReport::Failed { tag, version, .. } => (*tag, *version, "failed"),
@@ -235,6 +254,7 @@ proptest! {
         history.heal();
         history.assert_every_accepted_task_ended_once();
         prop_assert_eq!(history.world.core.open_tasks(), 0);
+        prop_assert_eq!(history.world.core.open_operations(), 0);
         prop_assert_eq!(history.world.core.outbox().count(), 0);
         for (n, newest) in history.newest.clone() {
             let shown = history.tag(n);

@@ -8,6 +8,10 @@
 //! tag ◀─Part─────── …AP      one frame per part
 //! tag ──Confirm────▶ AP      it is on the screen: version, hash
 //! tag ◀─ConfirmAck─  AP      heard; sleep so long
+//!
+//! tag ◀─Operate────  AP      instead of Idle: do this for some seconds
+//! tag ──Operated───▶ AP      it is under way, or cannot be
+//! tag ◀─OperatedAck  AP      heard; sleep so long
 //! ```
 //! The first octet names the message. Integers are big-endian.
 
@@ -15,6 +19,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::face::FaceHash;
 use crate::radio::frame::PAYLOAD_BYTES_MAX;
+use crate::radio::operate::{OPERATE_BYTES, Operate};
 
 /// Octets of a face in one part.
 pub const PART_BYTES: usize = 80;
@@ -71,6 +76,17 @@ pub enum Drawn {
     FaceUnfit,
 }
 
+/// How an operation went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is under way: the LED is lit, the page is on the screen.
+    Done,
+    /// The tag has no LED.
+    NoLed,
+    /// The screen does not answer.
+    ScreenBroken,
+}
+
 /// What a tag says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagMessage {
@@ -106,6 +122,13 @@ pub enum TagMessage {
         battery_mv: u16,
         /// How it went.
         drawn: Drawn,
+    },
+    /// An operation is under way, or cannot be.
+    Operated {
+        /// What it is called on the air.
+        reference: u64,
+        /// How it went.
+        outcome: Outcome,
     },
 }
 
@@ -149,16 +172,28 @@ pub enum ApMessage {
         /// How long to sleep.
         sleep_ms: u32,
     },
+    /// Do this.
+    Operate(Operate),
+    /// What was said of the operation arrived.
+    OperatedAck {
+        /// Of which operation.
+        reference: u64,
+        /// How long to sleep.
+        sleep_ms: u32,
+    },
 }
 
 const CHECK_IN: u8 = 0x01;
 const PART_REQUEST: u8 = 0x02;
 const CONFIRM: u8 = 0x03;
+const OPERATED: u8 = 0x04;
 const IDLE: u8 = 0x81;
 const OFFER: u8 = 0x82;
 const PART: u8 = 0x83;
 const WAIT: u8 = 0x84;
 const CONFIRM_ACK: u8 = 0x85;
+const OPERATE: u8 = 0x86;
+const OPERATED_ACK: u8 = 0x87;
 
 impl TagMessage {
     /// As the payload of a frame.
@@ -192,6 +227,15 @@ impl TagMessage {
                     Drawn::Shown => 0,
                     Drawn::ScreenBroken => 1,
                     Drawn::FaceUnfit => 2,
+                });
+            }
+            TagMessage::Operated { reference, outcome } => {
+                out.put_u8(OPERATED);
+                out.put_u64(*reference);
+                out.put_u8(match outcome {
+                    Outcome::Done => 0,
+                    Outcome::NoLed => 1,
+                    Outcome::ScreenBroken => 2,
                 });
             }
         }
@@ -238,6 +282,17 @@ impl TagMessage {
                     },
                 })
             }
+            OPERATED => {
+                expect(9)?;
+                let reference = octets.get_u64();
+                let outcome = match octets.get_u8() {
+                    0 => Outcome::Done,
+                    1 => Outcome::NoLed,
+                    2 => Outcome::ScreenBroken,
+                    _ => return Err(PayloadError::Value(kind)),
+                };
+                Ok(TagMessage::Operated { reference, outcome })
+            }
             _ => Err(PayloadError::Kind(kind)),
         }
     }
@@ -275,6 +330,15 @@ impl ApMessage {
             ApMessage::ConfirmAck { version, sleep_ms } => {
                 out.put_u8(CONFIRM_ACK);
                 out.put_u64(*version);
+                out.put_u32(*sleep_ms);
+            }
+            ApMessage::Operate(operate) => {
+                out.put_u8(OPERATE);
+                operate.put(&mut out);
+            }
+            ApMessage::OperatedAck { reference, sleep_ms } => {
+                out.put_u8(OPERATED_ACK);
+                out.put_u64(*reference);
                 out.put_u32(*sleep_ms);
             }
         }
@@ -319,6 +383,14 @@ impl ApMessage {
                 expect(12)?;
                 Ok(ApMessage::ConfirmAck { version: octets.get_u64(), sleep_ms: octets.get_u32() })
             }
+            OPERATE => {
+                expect(OPERATE_BYTES)?;
+                Operate::get(&mut octets).map(ApMessage::Operate).ok_or(PayloadError::Value(kind))
+            }
+            OPERATED_ACK => {
+                expect(12)?;
+                Ok(ApMessage::OperatedAck { reference: octets.get_u64(), sleep_ms: octets.get_u32() })
+            }
             _ => Err(PayloadError::Kind(kind)),
         }
     }
@@ -344,6 +416,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::operation::{Action, Seconds};
+
+    #[test]
+    fn octets_of_an_operation_and_its_answer() {
+        let operate = Operate {
+            reference: 0x0102_0304_0506_0708,
+            seconds: Seconds::try_from(10).unwrap(),
+            action: Action::Identify,
+        };
+        assert_eq!(hex::encode(ApMessage::Operate(operate).encode()), "860102030405060708000a020000");
+        let operated = TagMessage::Operated { reference: 7, outcome: Outcome::NoLed };
+        assert_eq!(hex::encode(operated.encode()), "04000000000000000701");
+        let ack = ApMessage::OperatedAck { reference: 7, sleep_ms: 1000 };
+        assert_eq!(hex::encode(ack.encode()), "870000000000000007000003e8");
+        let bad = |octets: &str| Bytes::from(hex::decode(octets).unwrap());
+        assert_eq!(TagMessage::decode(&bad("04000000000000000703")), Err(PayloadError::Value(0x04)));
+        assert_eq!(TagMessage::decode(&bad("0400000000000000")), Err(PayloadError::Length(0x04)));
+        assert_eq!(ApMessage::decode(&bad("860102030405060708000a040000")), Err(PayloadError::Value(0x86)));
+        assert_eq!(ApMessage::decode(&bad("860102")), Err(PayloadError::Length(0x86)));
+    }
 
     #[test]
     fn every_message_reads_back_and_fits_a_frame() {
@@ -352,6 +444,7 @@ mod tests {
             TagMessage::CheckIn { shown: 7, face, battery_mv: 3000, temperature_c: -5, wake: Wake::Button },
             TagMessage::PartRequest { version: 8, first: 32, wanted: 0xF0F0_0001 },
             TagMessage::Confirm { version: 8, face, battery_mv: 2990, drawn: Drawn::Shown },
+            TagMessage::Operated { reference: u64::MAX, outcome: Outcome::ScreenBroken },
         ];
         for message in from_tag {
             assert!(message.encode().len() <= PAYLOAD_BYTES_MAX);
@@ -363,6 +456,12 @@ mod tests {
             ApMessage::Part { version: 8, part: 9, octets: Bytes::from_static(&[1; PART_BYTES]) },
             ApMessage::Wait { sleep_ms: 500 },
             ApMessage::ConfirmAck { version: 8, sleep_ms: 40_000 },
+            ApMessage::Operate(Operate {
+                reference: 9,
+                seconds: Seconds::try_from(300).unwrap(),
+                action: Action::Identify,
+            }),
+            ApMessage::OperatedAck { reference: 9, sleep_ms: 40_000 },
         ];
         for message in from_ap {
             assert!(message.encode().len() <= PAYLOAD_BYTES_MAX);

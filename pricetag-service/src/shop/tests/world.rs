@@ -10,6 +10,7 @@ use wire::till::{Price, ProductId, StoreId, TillId};
 use wire::{DeviceId, Timestamp};
 
 use crate::names::{Actor, ChangeId, ProductKey};
+use crate::operation;
 use crate::price_gate::SentFace;
 use crate::shop::Shop;
 use crate::shop::content::FaceContent;
@@ -85,6 +86,8 @@ pub(crate) struct Database {
     pub(super) transitions: Vec<(Order, Transition)>,
     pub(super) changes: BTreeMap<ChangeId, ChangeRow>,
     pub(super) confirmations: Vec<(TagId, u64)>,
+    pub(super) operations: BTreeMap<String, (operation::Order, operation::Progress)>,
+    pub(super) operation_steps: Vec<(operation::Order, operation::Transition)>,
 }
 
 impl Database {
@@ -122,6 +125,12 @@ impl Database {
                 self.tasks.insert(order.id.to_string(), (order, progress));
             }
             Write::Transition { order, transition } => self.transitions.push((order, transition)),
+            Write::Operation(order, progress) => {
+                self.operations.insert(order.id.to_string(), (order, progress));
+            }
+            Write::OperationTransition { order, transition } => {
+                self.operation_steps.push((order, transition));
+            }
             Write::Sent { tag, sent } => {
                 self.sent.insert((tag, sent.version), sent);
             }
@@ -141,6 +150,7 @@ impl Database {
                 rows.tags.retain(|(row, _)| row.tag != *tag);
                 self.sent.retain(|(sent_to, _), _| sent_to != tag);
                 self.tasks.retain(|_, (order, _)| order.tag != *tag);
+                self.operations.retain(|_, (order, _)| order.tag != *tag);
             }
             Thing::Product(gone) => {
                 rows.products.retain(|row| row.key != *gone);
@@ -176,6 +186,8 @@ impl Database {
             }
         }
         rows.tasks = self.tasks.values().filter(|(_, progress)| !progress.state.is_end()).cloned().collect();
+        let operations = self.operations.values();
+        rows.operations = operations.filter(|(_, progress)| !progress.state.is_end()).cloned().collect();
         let is_live = |row: &&ChangeRow| row.ended.is_none();
         rows.changes = self.changes.values().filter(is_live).cloned().collect();
         rows
@@ -192,6 +204,8 @@ pub(super) struct Station {
     believed: BTreeMap<TagId, (u64, FaceHash)>,
     /// The newest version it ever had for a tag or saw on it: nothing older is taken.
     newest: BTreeMap<TagId, u64>,
+    /// Operations that lie ready, in order.
+    pub(super) operations: Vec<(TagId, String)>,
     /// Tags that said they show nothing.
     blank: BTreeSet<TagId>,
     pub(super) roster_rev: u64,
@@ -218,6 +232,16 @@ impl Station {
                 if self.queue.get(&tag).is_some_and(|(_, queued, _)| *queued == version) {
                     self.queue.remove(&tag);
                 }
+            }
+            ServiceMessage::Operation { operation, tag, .. } => {
+                let is_known = self.operations.iter().any(|(_, known)| *known == operation);
+                if !is_known {
+                    self.operations.push((tag, operation.clone()));
+                }
+                self.say(TagReport::OperationAccepted { operation, tag });
+            }
+            ServiceMessage::CancelOperation { operation, .. } => {
+                self.operations.retain(|(_, known)| *known != operation);
             }
             ServiceMessage::ReportReceived { epoch, upto } => {
                 if epoch == self.epoch {
@@ -365,7 +389,7 @@ impl World {
         let wish = PriceWish { key, price, reason: None, confirms_jump: true, effective };
         match self.command_by(person, Command::ChangePrice(wish))? {
             Reply::Change(change) => Ok(change),
-            Reply::Done | Reply::Till { .. } => panic!("a change answers with its id"),
+            Reply::Done | Reply::Till { .. } | Reply::Operation(_) => panic!("a change answers with its id"),
         }
     }
 
@@ -508,6 +532,15 @@ impl World {
             station.believed.insert(tag(number), (version, face));
             let at = self.now;
             station.say(TagReport::Displayed { tag: tag(number), version, face, at, battery_mv: 3000 });
+        }
+    }
+
+    /// A tag does what lies ready for it.
+    pub(crate) fn operate(&mut self, at: &str, number: u64) {
+        let station = self.stations.get_mut(&device(at)).unwrap();
+        let ready = station.operations.extract_if(.., |(whose, _)| *whose == tag(number));
+        for (tag, operation) in ready.collect::<Vec<_>>() {
+            station.say(TagReport::OperationDone { operation, tag });
         }
     }
 

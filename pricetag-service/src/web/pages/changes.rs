@@ -127,9 +127,8 @@ pub(in crate::web) async fn cancel(
     let shown = match app.desk.command(Actor::page(), command).await {
         Ok(Reply::Change(revert)) => revert,
         // It ended while somebody read the page, which then shows that.
-        Ok(Reply::Done | Reply::Till { .. }) | Err(CommandError::Refused(Refusal::ChangeNotRunning(_))) => {
-            change
-        }
+        Ok(Reply::Done | Reply::Till { .. } | Reply::Operation(_))
+        | Err(CommandError::Refused(Refusal::ChangeNotRunning(_))) => change,
         Err(other) => return Err(other.into()),
     };
     Ok(Redirect::to(&format!("/changes/{shown}")))

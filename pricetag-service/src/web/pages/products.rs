@@ -289,7 +289,7 @@ pub(in crate::web) async fn change_price(
                 Ok(Reply::Change(change)) => {
                     return Ok(Redirect::to(&format!("/changes/{change}")).into_response());
                 }
-                Ok(Reply::Done | Reply::Till { .. }) => ("", Complaint::default()),
+                Ok(Reply::Done | Reply::Till { .. } | Reply::Operation(_)) => ("", Complaint::default()),
                 Err(CommandError::Refused(Refusal::PriceJump { .. })) => {
                     let view = product_view(&app, &key).await?;
                     return Ok(Page(JumpPage::new(visitor, view, form, price)).into_response());

@@ -8,11 +8,13 @@ use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 use wire::tag::TagId;
 
+use super::operations::of_tag;
 use super::{Page, Visitor};
 use crate::engine::desk::CommandError;
 use crate::names::Actor;
 use crate::shop::words::{Command, Refusal};
 use crate::store::devices::{self, TagFilter, TagView};
+use crate::store::operations::OperationView;
 use crate::store::tasks::{self, TaskFilter, TaskView};
 use crate::web::filters::{self, Narrowed, known};
 use crate::web::tags::read_tag;
@@ -60,6 +62,7 @@ pub(in crate::web) struct TagPage {
     tag: TagView,
     shown_at: String,
     tasks: Vec<TaskView>,
+    operations: Vec<OperationView>,
 }
 
 #[derive(Template)]
@@ -76,8 +79,11 @@ pub(in crate::web) async fn page(
     visitor: Visitor,
     Params(tag): Params<TagId>,
 ) -> Result<Page<TagPage>, Problem> {
+    let mut db = app.database.reader().await?;
+    let operations = of_tag(&mut db, tag).await?;
+    drop(db);
     let TagFragment { visitor, tag, shown_at, tasks } = fragment(&app, visitor, tag).await?;
-    Ok(Page(TagPage { visitor, tag, shown_at, tasks }))
+    Ok(Page(TagPage { visitor, tag, shown_at, tasks, operations }))
 }
 
 pub(in crate::web) async fn state(
