@@ -58,6 +58,9 @@ pub struct Config {
     /// Seconds without a sign of life after which an access point counts as away
     #[arg(long, env = "PRICETAG_ACCESS_POINT_AWAY_SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     pub access_point_away_secs: u64,
+    /// Seconds after which a face that may go out and is not shown is called overdue; it goes on all the same
+    #[arg(long, env = "PRICETAG_OVERDUE_SECS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub overdue_secs: u64,
 }
 
 impl Config {

@@ -155,6 +155,7 @@ async fn serve_link(
             instance: config.broker.instance,
         },
         access_point_away: std::time::Duration::from_secs(config.access_point_away_secs),
+        overdue_after: std::time::Duration::from_secs(config.overdue_secs),
         guard: Guard::new(config.api.token, COOKIE, clock.clone()),
         stop: lifecycle.stopping(),
     };

@@ -52,6 +52,7 @@ use wire::InstanceId;
 use crate::engine::desk::Desk;
 use crate::metrics::ShopMetrics;
 use crate::store::Database;
+use crate::store::tasks::Horizon;
 
 /// How access points prove who they are: with a password under this key.
 #[derive(Clone, Debug)]
@@ -82,6 +83,8 @@ pub struct App {
     pub access_point_key: AccessPointKey,
     /// An access point that was not heard of for this long is away.
     pub access_point_away: Duration,
+    /// A face that may go out and is not shown for this long is overdue.
+    pub overdue_after: Duration,
     /// Who may change something.
     pub guard: Guard,
     /// Ends event streams.
@@ -92,6 +95,15 @@ impl App {
     /// An access point heard after this is online.
     fn online_after(&self) -> i64 {
         self.clock.now().minus(self.access_point_away).as_millis()
+    }
+
+    /// What might go out at this moment and is not shown is overdue.
+    fn overdue_before(&self) -> i64 {
+        self.clock.now().minus(self.overdue_after).as_millis()
+    }
+
+    fn horizon(&self) -> Horizon {
+        Horizon { online_after: self.online_after(), overdue_before: self.overdue_before() }
     }
 }
 

@@ -13,7 +13,7 @@ use super::devices::{Standing, TagFilter};
 use super::feed::TillFilter;
 use super::operations::{OperationFilter, OperationView};
 use super::prices::{ChangeFilter, ProductFilter};
-use super::tasks::TaskFilter;
+use super::tasks::{Horizon, TaskFilter};
 use super::{Database, StoreError, devices, faces, feed, load, operations, prices, tasks, write};
 use crate::names::Actor;
 use crate::render::Painted;
@@ -176,11 +176,12 @@ async fn tasks_are_seen(database: &Database) {
         product: Some("coffee".to_owned()),
         change: None,
         before: Some(open[0].task.clone()),
+        overdue_before: 0,
     };
     let displayed = tasks::list_tasks(&mut db, &filter, 10).await.unwrap();
     assert_eq!(displayed.iter().map(|task| task.version).collect::<Vec<_>>(), [2, 1]);
     let id = displayed[0].task.parse().unwrap();
-    assert_eq!(tasks::find_task(&mut db, &id).await.unwrap().unwrap().price_minor, Some(549));
+    assert_eq!(tasks::find_task(&mut db, &id, 0).await.unwrap().unwrap().price_minor, Some(549));
     let steps = tasks::transitions(&mut db, &id).await.unwrap();
     let steps: Vec<String> =
         steps.iter().map(|step| format!("{} {} {}", step.step, step.to, step.actor)).collect();
@@ -188,7 +189,13 @@ async fn tasks_are_seen(database: &Database) {
         steps,
         ["1 pending api", "2 sent api", "3 pending api", "4 sent api", "5 accepted api", "6 displayed api"]
     );
-    let summary = tasks::summary(&mut db, 0).await.unwrap();
+    let everything = Horizon { online_after: 0, overdue_before: i64::MAX };
+    let late =
+        TaskFilter { state: Some("overdue".to_owned()), overdue_before: i64::MAX, ..TaskFilter::default() };
+    let late = tasks::list_tasks(&mut db, &late, 10).await.unwrap();
+    let summary = tasks::summary(&mut db, everything).await.unwrap();
+    assert_eq!((late.len(), summary.tasks_overdue), (3, 3));
+    assert!(late.iter().all(|task| task.overdue));
     assert_eq!((summary.tags, summary.tasks_open, summary.tasks_held, summary.changes_running), (3, 3, 2, 2));
 }
 

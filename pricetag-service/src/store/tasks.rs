@@ -41,6 +41,8 @@ pub struct TaskView {
     pub since: i64,
     /// How often it was sent without being accepted.
     pub sendings: i64,
+    /// Whether it is late: it may go out for longer than `--overdue-secs`, and the tag does not show it. It goes on.
+    pub overdue: bool,
 }
 
 /// Which tasks.
@@ -56,14 +58,34 @@ pub struct TaskFilter {
     pub change: Option<String>,
     /// Older than this one.
     pub before: Option<String>,
+    /// What might go out at this moment and is not shown is overdue, in milliseconds since 1970.
+    pub overdue_before: i64,
+}
+
+/// Whether a task `k` of change `c` is overdue at the moment `$1`; neither a person nor a time to come holds it.
+macro_rules! overdue {
+    ($moment:literal) => {
+        concat!(
+            "(k.state in ('held', 'pending', 'sent', 'accepted')
+                 and k.reason not in ('approval', 'paused', 'freeze')
+                 and coalesce(c.begun_at, k.created_at) <= ",
+            $moment,
+            ")"
+        )
+    };
 }
 
 /// One task.
-pub async fn find_task(db: &mut AnyConnection, task: &TaskId) -> Result<Option<TaskView>, StoreError> {
-    Ok(tasks(db, &TaskFilter::default(), Some(task), 1).await?.pop())
+pub async fn find_task(
+    db: &mut AnyConnection,
+    task: &TaskId,
+    overdue_before: i64,
+) -> Result<Option<TaskView>, StoreError> {
+    let filter = TaskFilter { overdue_before, ..TaskFilter::default() };
+    Ok(tasks(db, &filter, Some(task), 1).await?.pop())
 }
 
-/// Tasks, newest first. The state `open` stands for all that are no end.
+/// Tasks, newest first. The state `open` stands for all that are no end, `overdue` for those that are late.
 pub async fn list_tasks(
     db: &mut AnyConnection,
     filter: &TaskFilter,
@@ -78,21 +100,29 @@ async fn tasks(
     task: Option<&TaskId>,
     limit: u32,
 ) -> Result<Vec<TaskView>, StoreError> {
-    let rows = query(
-        "select task, tag, version, face, store, product, price_minor, change, created_at, state, reason, since,
-             sendings from tasks
-         where ($1 is null or state = $1
-                 or ($1 = 'open' and state in ('scheduled', 'held', 'pending', 'sent', 'accepted')))
-             and ($2 is null or tag = $2) and ($3 is null or product = $3) and ($4 is null or change = $4)
-             and ($5 is null or task < $5) and ($6 is null or task = $6)
-         order by task desc limit $7",
-    )
+    let rows = query(concat!(
+        "select k.task, k.tag, k.version, k.face, k.store, k.product, k.price_minor, k.change, k.created_at,
+                 k.state, k.reason, k.since, k.sendings, cast(case when ",
+        overdue!("$7"),
+        " then 1 else 0 end as bigint) as overdue
+             from tasks k left join changes c on c.change = k.change
+             where ($1 is null or k.state = $1
+                     or ($1 = 'open' and k.state in ('scheduled', 'held', 'pending', 'sent', 'accepted'))
+                     or ($1 = 'overdue' and ",
+        overdue!("$7"),
+        "))
+                 and ($2 is null or k.tag = $2) and ($3 is null or k.product = $3)
+                 and ($4 is null or k.change = $4) and ($5 is null or k.task < $5)
+                 and ($6 is null or k.task = $6)
+             order by k.task desc limit $8",
+    ))
     .bind(filter.state.as_deref())
     .bind(filter.tag.as_deref())
     .bind(filter.product.as_deref())
     .bind(filter.change.as_deref())
     .bind(filter.before.as_deref())
     .bind(task.map(TaskId::as_str))
+    .bind(filter.overdue_before)
     .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
@@ -114,6 +144,7 @@ fn task_view(row: &AnyRow) -> Result<TaskView, StoreError> {
         reason: row.text("reason")?,
         since: row.number("since")?,
         sendings: row.number("sendings")?,
+        overdue: row.flag("overdue")?,
     })
 }
 
@@ -191,6 +222,8 @@ pub struct Summary {
     pub tasks_held: i64,
     /// Tasks whose time has not come.
     pub tasks_scheduled: i64,
+    /// Tasks that are late.
+    pub tasks_overdue: i64,
     /// Changes that have not begun: they wait for their time, an approval, the end of a pause or of a freeze.
     pub changes_planned: i64,
     /// Of these, those that a second person has to approve.
@@ -205,23 +238,36 @@ pub struct Summary {
     pub access_points_online: i64,
 }
 
+/// Moments that tell what is late from what is not, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// An access point that was heard after this is online.
+    pub online_after: i64,
+    /// What might go out at this moment and is not shown is overdue.
+    pub overdue_before: i64,
+}
+
 /// Counts everything.
-pub async fn summary(db: &mut AnyConnection, online_after: i64) -> Result<Summary, StoreError> {
-    let row = query(
+pub async fn summary(db: &mut AnyConnection, horizon: Horizon) -> Result<Summary, StoreError> {
+    let row = query(concat!(
         "select (select count(*) from tags where removed_at is null) as tags,
              (select count(*) from tags where removed_at is null
                  and (should_face is null or (shows_face = should_face and blank_since is null))) as tags_current,
              (select count(*) from tasks where state in ('held', 'pending', 'sent', 'accepted')) as tasks_open,
              (select count(*) from tasks where state = 'held') as tasks_held,
              (select count(*) from tasks where state = 'scheduled') as tasks_scheduled,
+             (select count(*) from tasks k left join changes c on c.change = k.change where ",
+        overdue!("$2"),
+        ") as tasks_overdue,
              (select count(*) from changes where ended_at is null and begun_at is null) as changes_planned,
              (select count(*) from changes where ended_at is null and approval = 'awaited') as changes_unapproved,
              (select count(*) from changes where ended_at is null and begun_at is not null) as changes_running,
              (select count(*) from changes where ended_at is null and state = 'blocked') as changes_blocked,
              (select count(*) from access_points) as access_points,
              (select count(*) from access_points where heard_at > $1) as access_points_online",
-    )
-    .bind(online_after)
+    ))
+    .bind(horizon.online_after)
+    .bind(horizon.overdue_before)
     .fetch_one(db)
     .await?;
     Ok(Summary {
@@ -230,6 +276,7 @@ pub async fn summary(db: &mut AnyConnection, online_after: i64) -> Result<Summar
         tasks_open: row.number("tasks_open")?,
         tasks_held: row.number("tasks_held")?,
         tasks_scheduled: row.number("tasks_scheduled")?,
+        tasks_overdue: row.number("tasks_overdue")?,
         changes_planned: row.number("changes_planned")?,
         changes_unapproved: row.number("changes_unapproved")?,
         changes_running: row.number("changes_running")?,

@@ -15,9 +15,10 @@ use crate::store::StoreError;
 /// States of a change, as in the database and the API.
 pub(super) const CHANGE_STATES: [&str; 7] =
     ["scheduled", "held", "running", "blocked", "completed", "superseded", "cancelled"];
-/// States of a task, and `open` for all that are no end.
-pub(super) const TASK_STATES: [&str; 10] = [
+/// States of a task, `open` for all that are no end, and `overdue` for those that are late.
+pub(super) const TASK_STATES: [&str; 11] = [
     "open",
+    "overdue",
     "scheduled",
     "held",
     "pending",

@@ -92,5 +92,5 @@ pub(super) async fn get_access_point(
 /// How many there are of what.
 pub(super) async fn summary(State(app): Shared) -> Result<Json<Summary>, Problem> {
     let mut db = app.database.reader().await?;
-    Ok(Json(tasks::summary(&mut db, app.online_after()).await?))
+    Ok(Json(tasks::summary(&mut db, app.horizon()).await?))
 }

@@ -18,7 +18,7 @@ use crate::store::tasks::{self, TaskFilter, TaskView, TransitionView};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TaskQuery {
-    /// A state, or `open` for all that are no end.
+    /// A state, `open` for all that are no end, or `overdue` for those that are late.
     state: Option<String>,
     /// Of this tag only.
     tag: Option<String>,
@@ -34,7 +34,11 @@ pub(super) struct TaskQuery {
 
 impl TaskQuery {
     /// What it asks for, when all of it exists.
-    pub(super) async fn split(self, db: &mut AnyConnection) -> Result<(TaskFilter, u32), Problem> {
+    pub(super) async fn split(
+        self,
+        db: &mut AnyConnection,
+        overdue_before: i64,
+    ) -> Result<(TaskFilter, u32), Problem> {
         let limit = LIMITS.check(self.limit)?;
         let filter = TaskFilter {
             state: filters::state(self.state, &TASK_STATES)?,
@@ -42,6 +46,7 @@ impl TaskQuery {
             tag: known(db, Narrowed::Tag, self.tag).await?,
             product: known(db, Narrowed::Product, self.product).await?,
             change: known(db, Narrowed::Change, self.change).await?,
+            overdue_before,
         };
         Ok((filter, limit))
     }
@@ -55,7 +60,7 @@ pub(super) async fn list_tasks(
     Queried(query): Queried<TaskQuery>,
 ) -> Result<Json<Listing<TaskView>>, Problem> {
     let mut db = app.database.snapshot().await?;
-    let (filter, limit) = query.split(&mut db).await?;
+    let (filter, limit) = query.split(&mut db, app.overdue_before()).await?;
     let found = tasks::list_tasks(&mut db, &filter, limit + 1).await?;
     Ok(Json(Listing::page(found, limit, |item| item.task.clone())))
 }
@@ -89,7 +94,7 @@ pub(super) fn task_id(text: &str) -> Result<TaskId, Problem> {
 
 pub(super) async fn task_view(app: &App, task: &TaskId) -> Result<TaskView, Problem> {
     let mut db = app.database.reader().await?;
-    tasks::find_task(&mut db, task).await?.ok_or_else(|| not_found(task.as_str()))
+    tasks::find_task(&mut db, task, app.overdue_before()).await?.ok_or_else(|| not_found(task.as_str()))
 }
 
 fn not_found(task: &str) -> Problem {

@@ -112,7 +112,7 @@ async fn unknown_fields_of_a_body_are_refused() {
 #[tokio::test]
 async fn unknown_values_of_a_query_are_refused() {
     let shop = coffee_shop().await;
-    let states = "allowed are open, scheduled, held, pending, sent, accepted, displayed, superseded, cancelled, failed";
+    let states = "allowed are open, overdue, scheduled, held, pending, sent, accepted, displayed, superseded, cancelled, failed";
     for (path, expected) in [
         ("tasks?state=bogus", format!("422 urn:problem:bad-state state is `bogus`, {states}")),
         (

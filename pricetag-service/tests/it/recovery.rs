@@ -150,3 +150,22 @@ async fn one_change_updates_many_tags() {
     assert_eq!((&summary["tags_current"], &summary["tasks_open"]), (&json!(60), &json!(0)));
     shop.stop().await;
 }
+
+#[tokio::test]
+async fn a_face_that_is_late_is_overdue_and_goes_on() {
+    let mut shop = coffee_shop().await;
+    shop.change("coffee", 549).await;
+    shop.work(&[1]).await;
+    assert_eq!(shop.get("/api/v1/tasks?state=overdue").await["items"], json!([]));
+    shop.clock.advance(Duration::from_mins(11));
+    let late = shop.get("/api/v1/tasks?state=overdue").await;
+    assert_eq!(late["items"].as_array().unwrap().len(), 1);
+    assert_eq!((&late["items"][0]["tag"], &late["items"][0]["overdue"]), (&json!(tag(2)), &json!(true)));
+    assert_eq!(shop.get("/api/v1/summary").await["tasks_overdue"], 1);
+    assert!(shop.text("/").await.contains("1 overdue"));
+    shop.hello("north").await;
+    shop.work(&[2]).await;
+    assert_eq!(shop.shown(2).await, Some(549));
+    assert_eq!(shop.get("/api/v1/tasks?state=overdue").await["items"], json!([]));
+    shop.stop().await;
+}

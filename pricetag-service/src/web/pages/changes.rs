@@ -72,7 +72,11 @@ async fn progress_of(app: &App, change: &ChangeId) -> Result<Progress, Problem> 
     let filter = TillFilter { store: None, change: Some(change.to_string()) };
     let tills = feed::tills(&mut db, &filter).await?;
     let steps = tasks::steps_of_change(&mut db, change).await?;
-    let filter = TaskFilter { change: Some(change.to_string()), ..TaskFilter::default() };
+    let filter = TaskFilter {
+        change: Some(change.to_string()),
+        overdue_before: app.overdue_before(),
+        ..TaskFilter::default()
+    };
     let tasks = tasks::list_tasks(&mut db, &filter, TASKS_MAX).await?;
     let timeline = Timeline::new(&view, &steps, app.clock.now().as_millis());
     Ok(Progress { change: view, timeline, tills, tasks })

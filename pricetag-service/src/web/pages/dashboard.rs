@@ -45,7 +45,7 @@ pub(in crate::web) async fn page(State(app): Shared, visitor: Visitor) -> Result
     });
     let changes = prices::list_changes(&mut db, &ChangeFilter::default(), CHANGES_MAX).await?;
     let TillsBehind { tills, tills_total } = TillsBehind::read(&mut db).await?;
-    let summary = tasks::summary(&mut db, app.online_after()).await?;
+    let summary = tasks::summary(&mut db, app.horizon()).await?;
     let mut frozen = prices::list_stores(&mut db, None).await?;
     frozen.retain(|store| store.frozen_at.is_some());
     Ok(Page(Dashboard { visitor, frozen, summary, changes, tills, tills_total, tags, has_more }))
@@ -59,7 +59,7 @@ pub(in crate::web) struct SummaryFragment {
 
 pub(in crate::web) async fn summary(State(app): Shared) -> Result<Page<SummaryFragment>, Problem> {
     let mut db = app.database.reader().await?;
-    let summary = tasks::summary(&mut db, app.online_after()).await?;
+    let summary = tasks::summary(&mut db, app.horizon()).await?;
     Ok(Page(SummaryFragment { summary }))
 }
 

@@ -97,7 +97,11 @@ pub(in crate::web) async fn state(
 async fn fragment(app: &App, visitor: Visitor, id: TagId) -> Result<TagFragment, Problem> {
     let mut db = app.database.snapshot().await?;
     let tag = read_tag(&mut db, id).await?;
-    let filter = TaskFilter { tag: Some(id.to_string()), ..TaskFilter::default() };
+    let filter = TaskFilter {
+        tag: Some(id.to_string()),
+        overdue_before: app.overdue_before(),
+        ..TaskFilter::default()
+    };
     let tasks = tasks::list_tasks(&mut db, &filter, TASKS_MAX).await?;
     let shown_at = tag.shows.as_ref().map(|shows| time(shows.at)).unwrap_or_default();
     Ok(TagFragment { visitor, tag, shown_at, tasks })

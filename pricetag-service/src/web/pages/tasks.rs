@@ -18,7 +18,7 @@ pub(in crate::web) struct TaskList {
     state: String,
     tag: String,
     product: String,
-    states: [&'static str; 10],
+    states: [&'static str; 11],
     tasks: Vec<TaskView>,
     next: Option<String>,
 }
@@ -29,7 +29,7 @@ pub(in crate::web) async fn list(
     Queried(query): Queried<TaskQuery>,
 ) -> Result<Page<TaskList>, Problem> {
     let mut db = app.database.snapshot().await?;
-    let (filter, limit) = query.split(&mut db).await?;
+    let (filter, limit) = query.split(&mut db, app.overdue_before()).await?;
     let tasks = tasks::list_tasks(&mut db, &filter, limit).await?;
     let is_full = tasks.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     let next = tasks.last().filter(|_| is_full).map(|last| last.task.clone());
