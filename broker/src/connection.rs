@@ -306,7 +306,11 @@ impl Peer {
         drop(state);
         self.instance.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         self.client.freed.notify_waiters();
-        self.broker.store.submit_rows(rows, None);
+        if self.clean && !had_will {
+            self.broker.store.note_rows(rows);
+        } else {
+            self.broker.store.submit_rows(rows, None);
+        }
         will
     }
 

@@ -61,7 +61,7 @@ use tables::{RowChange, Tables};
 
 /// Octets that may wait for the writer before connections stop reading.
 pub const QUEUED_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Acknowledgements of receivers reach the disk with the next batch, or when so many have gathered.
+/// What nobody waits for reaches the disk with the next batch, or when so many have gathered, or within a minute.
 const LAZY_OPS_MAX: usize = 4096;
 
 /// Why the store cannot be opened.
@@ -265,10 +265,37 @@ impl Store {
     /// A client is done with a message. It reaches the disk with the next batch.
     pub fn done(&self, client: u32, stored: Arc<Stored>) {
         stored.receiver_done();
+        self.gather_lazily(&mut locked(&self.gathering), Op::Done { client, stored });
+    }
+
+    /// Rows of which nobody was promised anything. A message for their client cannot reach the disk before them: it is
+    /// in the same batch or in a later one.
+    pub fn note_rows(&self, rows: Vec<RowChange>) {
         let mut gathering = locked(&self.gathering);
-        gathering.ops.push(Op::Done { client, stored });
-        if gathering.ops.len() >= LAZY_OPS_MAX && !gathering.urgent {
+        for row in rows {
+            self.gather_lazily(&mut gathering, Op::Row(row));
+        }
+    }
+
+    /// What nobody waits for has waited long enough.
+    pub fn write_noted(&self) {
+        let mut gathering = locked(&self.gathering);
+        if !gathering.ops.is_empty() {
+            self.hurry(&mut gathering);
+        }
+    }
+
+    fn gather_lazily(&self, gathering: &mut Gathering, op: Op) {
+        gathering.ops.push(op);
+        if gathering.ops.len() >= LAZY_OPS_MAX {
+            self.hurry(gathering);
+        }
+    }
+
+    fn hurry(&self, gathering: &mut Gathering) {
+        if !gathering.urgent {
             gathering.urgent = true;
+            gathering.began = Some(Stopwatch::start());
             self.work.notify_one();
         }
     }
@@ -312,11 +339,7 @@ impl Store {
         {
             gathering.waiters.push(waiter.clone());
         }
-        if !gathering.urgent {
-            gathering.urgent = true;
-            gathering.began = Some(Stopwatch::start());
-            self.work.notify_one();
-        }
+        self.hurry(gathering);
         Epoch(gathering.epoch)
     }
 

@@ -1,5 +1,5 @@
 //! Once a second: clients that fell silent, tokens that end, refusals that were not logged. Once a minute: offline
-//! messages, sessions and tokens that are too old.
+//! messages, sessions and tokens that are too old, and what the store was only to note is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,9 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) -> Result<(), std
         let now = broker.clock.now();
         broker.tell_left_out();
         broker.evict_refused();
+        if ticks.is_multiple_of(TICKS_PER_EXPIRY) {
+            broker.store.write_noted();
+        }
         for instance in broker.instances() {
             for client in instance.clients.all() {
                 end_if_silent(&client, now);

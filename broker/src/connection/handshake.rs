@@ -96,7 +96,13 @@ pub async fn handshake(
     // sign in again and is judged anew.
     let is_stale = broker.withdrawals() != withdrawals;
     let kept_will = kept_will(connect, &admitted);
-    let (session_present, epoch) = prepare(broker, &instance, connect, kept_will.as_ref(), &claim);
+    let (session_present, rows, mut epoch) = prepare(broker, &instance, connect, kept_will.as_ref(), &claim);
+    if (needs_store || connect.is_persistent()) && !rows.is_empty() {
+        epoch = broker.store.submit_rows(rows, None);
+    } else {
+        // The first row of a clean client promises nothing.
+        broker.store.note_rows(rows);
+    }
     let welcome = welcome(broker, connect, &admitted);
     let mut peer = Peer {
         broker: broker.clone(),
@@ -116,8 +122,6 @@ pub async fn handshake(
     peer.will = kept_will.map(Box::new);
     match broker.store.durable(epoch).await {
         Ok(()) => {}
-        // The first row of a clean client promises nothing: it is written when there is room.
-        Err(NotDurable::DiskFull) if !needs_store => {}
         Err(NotDurable::DiskFull) => {
             peer.release(broker.clock.now(), CloseReason::DisconnectedByClient);
             return Err(refused(Refusal::DiskFull));
@@ -315,15 +319,15 @@ fn keep_alive_secs(broker: &Broker, connect: &Connect) -> u16 {
     }
 }
 
-/// Brings session, mailbox and will into the state that CONNACK promises; whether there was a session, and the batch
-/// that must be durable first.
+/// Brings session, mailbox and will into the state that CONNACK promises; whether there was a session, the rows
+/// that say so, and a batch that must be durable first.
 fn prepare(
     broker: &Broker,
     instance: &Instance,
     connect: &Connect,
     will: Option<&KeptWill>,
     claim: &Claim,
-) -> (bool, Epoch) {
+) -> (bool, Vec<RowChange>, Epoch) {
     let client = &claim.client;
     let had_session = client.is_persistent();
     let mut rows = Vec::new();
@@ -362,10 +366,7 @@ fn prepare(
     if let Some(will) = waiting_will.filter(|_| connect.clean_start) {
         broker.fire_will(instance, client, &will);
     }
-    if !rows.is_empty() {
-        epoch = broker.store.submit_rows(rows, None);
-    }
-    (had_session && !connect.clean_start, epoch)
+    (had_session && !connect.clean_start, rows, epoch)
 }
 
 impl Peer {

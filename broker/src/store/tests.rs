@@ -2,6 +2,7 @@
 
 use wire::Timestamp;
 
+use super::tables::{RowChange, Table};
 use super::*;
 use crate::message::Qos;
 
@@ -21,6 +22,25 @@ fn target(client: u32) -> Target {
 async fn close(opened: Opened) {
     opened.store.close();
     opened.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn noted_rows_wait_for_the_next_batch_and_are_there_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Store::open(dir.path()).unwrap();
+    let row = |value: &str| RowChange::put(Table::Clients, b"one".to_vec(), value.as_bytes().to_vec());
+    opened.store.note_rows(vec![row("noted")]);
+    assert!(!locked(&opened.store.gathering).urgent, "nobody waits");
+    let epoch =
+        opened.store.submit_rows(vec![RowChange::put(Table::Clients, b"two".to_vec(), vec![2])], None);
+    opened.store.durable(epoch).await.unwrap();
+    assert_eq!(opened.tables.rows(Table::Clients).unwrap().len(), 2, "both went in one batch");
+    opened.store.note_rows(vec![row("later")]);
+    close(opened).await;
+    let again = Store::open(dir.path()).unwrap();
+    let rows = again.tables.rows(Table::Clients).unwrap();
+    assert_eq!(rows[0], (b"one".to_vec(), b"later".to_vec()), "a stop in order writes what was noted");
+    close(again).await;
 }
 
 #[tokio::test]

@@ -114,6 +114,24 @@ async fn kill_9_between_the_pubacks_and_the_return_of_absent_subscribers_loses_n
     }
 }
 
+#[tokio::test]
+async fn a_message_for_a_clean_client_that_was_seen_once_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let broker = Process::start(dir.path());
+    // Nobody is promised that its row is on disk; the message that needs it is.
+    let (reader, _) = broker.connect(&Connect::of("reader")).await;
+    reader.disconnect().await;
+    let (mut writer, _) = broker.connect(&Connect { clean: false, ..Connect::of("writer") }).await;
+    writer.send(&publish("news/p2p/GID_TEST@@@reader", "kept", 1, 7)).await;
+    writer.expect(&[0x40, 2, 0, 7]).await;
+    broker.kill();
+
+    let broker = Process::start(dir.path());
+    let (mut reader, _) = broker.connect(&Connect::of("reader")).await;
+    assert_eq!(reader.receive().await.payload, "kept");
+}
+
 /// 60,000 octets that begin with a number.
 fn large(topic: &str, number: u16) -> Vec<u8> {
     publish(topic, &format!("{number:<60000}"), 1, number)
