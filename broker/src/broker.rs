@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use wire::{InstanceId, Timestamp};
 
 use crate::access::Authenticator;
+use crate::account::Account;
 use crate::admission::STANDARD_INSTANCE;
 use crate::certificates;
 use crate::client::Client;
@@ -19,6 +20,7 @@ use crate::gate::Gate;
 use crate::instance::Instance;
 use crate::lockout::Lockout;
 use crate::metrics::BrokerMetrics;
+use crate::numbering;
 use crate::provision;
 use crate::recovery::{self, Will};
 use crate::refusals::{LeftOut, RefusalLog, Refused};
@@ -98,6 +100,7 @@ impl Broker {
         metrics: &Metrics,
     ) -> Result<Opened, OpenError> {
         let provisioned = check(&config).map_err(OpenError::Config)?;
+        numbering::begin(clock.now());
         let opened = Store::open(&config.data_dir)?;
         let store = opened.store;
         if opened.recovered.torn_bytes > 0 {
@@ -148,7 +151,12 @@ impl Broker {
     /// The instance with this ID, made when there is none.
     pub fn add_instance(&self, id: &str, rules: Rules) -> Arc<Instance> {
         let mut instances = write_locked(&self.instances);
-        instances.entry(id.to_owned()).or_insert_with(|| Arc::new(Instance::new(id, rules))).clone()
+        let instance = instances.entry(id.to_owned()).or_insert_with(|| {
+            let limits = self.config.trace.limits();
+            let account = Account::new(self.config.trace.trace, &limits, self.metrics.traffic.clone());
+            Arc::new(Instance::new(id, rules, account))
+        });
+        instance.clone()
     }
 
     /// Every instance, in order of ID.
@@ -160,14 +168,15 @@ impl Broker {
     pub fn client(&self, instance: &Instance, id: &str, now: Timestamp) -> Arc<Client> {
         instance.clients.find_or_add(id, || {
             let key = self.next_client_key.fetch_add(1, Ordering::Relaxed);
-            Client::new(key, id, self.config.session_limits(), now)
+            Client::new(key, id, self.config.session_limits(), now, instance.account.clone())
         })
     }
 
     /// Recovery: a client with the number it had.
     pub fn restore_client(&self, instance: &Instance, id: &str, key: u32, seen: Timestamp) -> Arc<Client> {
         self.next_client_key.fetch_max(key + 1, Ordering::Relaxed);
-        instance.clients.find_or_add(id, || Client::new(key, id, self.config.session_limits(), seen))
+        let limits = self.config.session_limits();
+        instance.clients.find_or_add(id, || Client::new(key, id, limits, seen, instance.account.clone()))
     }
 
     /// A number for a new connection.

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use wire::Timestamp;
 
+use crate::account::{self, Account};
 use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::{NEVER_EXPIRES, Version, reason};
 use crate::outbox::{Outbox, SLICES_MAX};
@@ -198,7 +199,11 @@ impl Link {
 
     /// Writes what the socket takes; wakes the task when it takes no more, or when only the task can write.
     pub fn flush(&mut self) {
-        if self.out.is_empty() || self.blocked {
+        if self.out.is_empty() {
+            return;
+        }
+        account::hand_over();
+        if self.blocked {
             return;
         }
         let Some(socket) = &self.socket else {
@@ -278,6 +283,8 @@ pub struct Client {
     pub key: u32,
     /// Its client ID.
     pub id: Box<str>,
+    /// Where it is told what happens to it.
+    pub account: Arc<Account>,
     /// Everything that changes.
     pub state: Mutex<ClientState>,
     /// Told when a connection ends.
@@ -289,7 +296,7 @@ pub struct Client {
 
 impl Client {
     /// A client that is absent.
-    pub fn new(key: u32, id: &str, limits: SessionLimits, seen: Timestamp) -> Self {
+    pub fn new(key: u32, id: &str, limits: SessionLimits, seen: Timestamp, account: Arc<Account>) -> Self {
         let state = ClientState {
             session: Session::new(limits),
             link: None,
@@ -301,6 +308,7 @@ impl Client {
         Client {
             key,
             id: id.into(),
+            account,
             state: Mutex::new(state),
             freed: Notify::new(),
             persistent: AtomicBool::new(false),

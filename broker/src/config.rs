@@ -12,10 +12,13 @@ use crate::session::SessionLimits;
 
 /// Bounds of tokens and device credentials.
 mod credentials;
+/// What is traced.
+mod trace;
 /// Listeners beside plain MQTT, and what all listeners of MQTT have in front of it.
 mod transports;
 
 pub use credentials::CredentialLimits;
+pub use trace::TraceArgs;
 pub use transports::TransportArgs;
 
 /// Option, value, and what is allowed.
@@ -79,6 +82,9 @@ pub struct Config {
     /// Bounds of tokens and device credentials
     #[command(flatten)]
     pub credentials: CredentialLimits,
+    /// Traces
+    #[command(flatten)]
+    pub trace: TraceArgs,
     /// API token
     #[command(flatten)]
     pub api: ApiArgs,
@@ -248,12 +254,11 @@ impl Config {
                 ));
             }
         }
-        mistakes.extend(self.ranges().into_iter().chain(self.credentials.ranges()).filter_map(
-            |(what, value, min, max)| {
-                let fits = (min..=max).contains(&value);
-                (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
-            },
-        ));
+        let ranges = self.ranges().into_iter().chain(self.credentials.ranges()).chain(self.trace.ranges());
+        mistakes.extend(ranges.filter_map(|(what, value, min, max)| {
+            let fits = (min..=max).contains(&value);
+            (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
+        }));
         mistakes.extend(self.transports.mistakes());
         if self.profile == Profile::Standard && self.provision.is_some() {
             mistakes.push("--provision has no meaning in --profile standard".to_owned());
@@ -294,9 +299,9 @@ mod tests {
         --waiting-max is 0; 1 to 100000000 are allowed
         ");
         let huge = u64::MAX.to_string();
-        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs";
+        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs --trace-events-max --trace-bytes-max --trace-hours-max";
         let all: Vec<String> = options.split(' ').map(|option| format!("{option} {huge}")).collect();
-        assert_eq!(mistakes(&all.join(" ")).lines().count(), 14);
+        assert_eq!(mistakes(&all.join(" ")).lines().count(), 17);
     }
 
     #[test]

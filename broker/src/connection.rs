@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tracing::{debug, info};
 use wire::Timestamp;
 
+use crate::account;
 use crate::broker::Broker;
 use crate::client::{Client, CloseReason, Link};
 use crate::codec::answer;
@@ -46,6 +47,8 @@ mod subscribe;
 mod system_topics;
 /// The loop over a TCP socket.
 mod tcp;
+/// What a trace is told of the connection.
+mod tell;
 /// TLS as a pipe.
 mod tls;
 /// WebSocket as a pipe.
@@ -97,6 +100,7 @@ struct Approved {
 impl Peer {
     /// Handles every whole packet in `octets`; how many octets they were.
     pub fn on_octets(&mut self, octets: &[u8]) -> Result<usize, CloseReason> {
+        let _doing = account::begin();
         let now = self.broker.clock.now();
         self.client.heard(now);
         DELIVERIES.with_borrow_mut(|deliveries| {
@@ -153,7 +157,7 @@ impl Peer {
 
     fn on_control(&mut self, packet: Packet<'_>, now: Timestamp, acks: &mut Acks) -> Result<(), CloseReason> {
         match packet {
-            Packet::PubAck(id, _) => self.on_receiver_ack(|session, _| session.on_puback(id)),
+            Packet::PubAck(id, code) => self.on_puback(id, code, now),
             Packet::PubRec(id, code) => self.on_pubrec(id, code, acks),
             Packet::PubComp(id, _) => self.on_pubcomp(id),
             Packet::PubRel(id, _) => self.on_pubrel(id, acks),
@@ -180,6 +184,7 @@ impl Peer {
             self.clean = expiry_secs == 0;
             locked(&self.client.state).expiry_secs = expiry_secs.min(self.broker.session_secs_max());
         }
+        self.tell_disconnect(disconnect.reason);
         self.tell_status(StatusKind::Disconnect);
         match disconnect.reason {
             reason::SUCCESS => CloseReason::DisconnectedByClient,
@@ -212,6 +217,7 @@ impl Peer {
     }
 
     fn release_and_send(&self) -> Result<(), CloseReason> {
+        let _doing = account::begin();
         self.with_link(|session, link| {
             self.broker.pump(&self.client, session, link);
             link.closing.map_or(Ok(()), Err)
@@ -267,6 +273,7 @@ impl Peer {
         if let Some(kept) = will {
             self.broker.fire_will(&self.instance, &self.client, &kept);
         }
+        self.tell_close(reason);
         self.tell_status(StatusKind::TcpClean);
         self.broker.metrics.connection_closed(reason);
         debug!(client.id = %self.client.id, reason = reason.as_str(), "connection ended");
@@ -284,8 +291,9 @@ impl Peer {
         state.link = None;
         state.seen = now;
         self.client.set_open(false);
-        let dropped = state.session.disconnected();
-        self.broker.metrics.messages_dropped("connection_ended", dropped);
+        for body in state.session.disconnected() {
+            self.client.drop_live("connection_ended", &body, now);
+        }
         // A session that ends takes its will along, however long that was to wait.
         if let Some(mut kept) = will.take_if(|kept| kept.will.delay_secs > 0 && !self.clean) {
             kept.due = Some(crate::will::due(&kept, now));

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
+use crate::account::Account;
 use crate::client::Client;
 use crate::devices::Devices;
 use crate::quota::Quota;
@@ -85,13 +86,15 @@ pub struct Instance {
     pub retained: RwLock<Retained>,
     /// What it stores for clients that have not acknowledged.
     pub quota: Arc<Quota>,
+    /// What happened in it.
+    pub account: Arc<Account>,
     /// Open connections.
     pub connections: AtomicUsize,
 }
 
 impl Instance {
     /// An instance with these rules and nothing else.
-    pub fn new(id: &str, rules: Rules) -> Self {
+    pub fn new(id: &str, rules: Rules, account: Arc<Account>) -> Self {
         Instance {
             id: id.to_owned(),
             rules: RwLock::new(Arc::new(rules)),
@@ -102,6 +105,7 @@ impl Instance {
             subscriptions: RwLock::default(),
             retained: RwLock::default(),
             quota: Arc::default(),
+            account,
             connections: AtomicUsize::new(0),
         }
     }

@@ -5,6 +5,8 @@
 
 /// Who may come in, and what they may then do.
 pub mod access;
+/// What happened in one instance.
+pub mod account;
 /// ● The checks at CONNECT, in their order.
 pub mod admission;
 /// What all connections share.
@@ -39,8 +41,12 @@ pub mod listen;
 pub mod lockout;
 /// ● Topic and payload in one allocation.
 pub mod message;
+/// ● The number of a message.
+pub mod message_id;
 /// What happened, counted.
 pub mod metrics;
+/// Numbers for messages.
+mod numbering;
 /// ● Octets on their way to one socket.
 pub mod outbox;
 /// ● What one client may do.
@@ -83,10 +89,14 @@ mod sweep;
 mod sync;
 /// ● Topics that belong to the broker.
 pub mod system;
+/// What routing tells.
+mod tell;
 /// Tokens of live connections, as time passes.
 mod token_watch;
 /// ● Tokens of an instance.
 pub mod tokens;
+/// What happened to devices and messages.
+pub mod trace;
 /// ● Who subscribed to what.
 pub mod trie;
 /// The HTTP API.

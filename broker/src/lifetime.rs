@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wire::Timestamp;
 
+use crate::account::of_message;
 use crate::broker::Broker;
 use crate::client::{Client, ClientState};
 use crate::codec::NEVER_EXPIRES;
@@ -14,6 +15,7 @@ use crate::store::Epoch;
 use crate::store::tables::{RowChange, Table};
 use crate::stored::Stored;
 use crate::sync::{locked, write_locked};
+use crate::trace::event::{Action, Event};
 use crate::trie::Place;
 
 impl Broker {
@@ -32,7 +34,10 @@ impl Broker {
     ) -> (Vec<RowChange>, Epoch) {
         let filters: Vec<String> = state.session.subscriptions.keys().cloned().collect();
         self.unsubscribe_all(instance, client, &filters);
+        let now = self.clock.now();
         for stored in state.session.forget() {
+            let event = of_message(now, &client.id, stored.id);
+            client.account.tell(&Event { reason: "session_ended", ..event });
             self.store.done(client.key, stored);
         }
         if !client.is_persistent() {
@@ -90,8 +95,9 @@ impl Broker {
         let message_age = Duration::from_hours(self.config.limits.stored_hours_max);
         let too_old = |stored: &Stored| now.since(stored.at) > message_age || stored.is_expired(now);
         let gone = locked(&client.state).session.expire(too_old);
-        self.metrics.messages_dropped("expired", gone.len());
         for stored in gone {
+            let event = Event { action: Action::Expire, ..of_message(now, &client.id, stored.id) };
+            client.account.dropped("expired", event);
             self.store.done(client.key, stored);
         }
     }
@@ -110,6 +116,8 @@ impl Broker {
         }
         drop(state);
         for stored in gone {
+            let event = of_message(now, &client.id, stored.id);
+            client.account.tell(&Event { reason: "client_forgotten", ..event });
             self.store.done(client.key, stored);
         }
     }
@@ -124,6 +132,6 @@ impl Broker {
         // Submitted under the lock, so that disk and memory agree on the order.
         let rows = gone.iter().map(|topic| rows::delete_retained(&instance.id, topic)).collect();
         self.store.submit_rows(rows, None);
-        self.metrics.messages_dropped("retained_expired", gone.len());
+        instance.account.dropped_many("retained_expired", gone.len());
     }
 }

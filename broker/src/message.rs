@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use wire::Timestamp;
 
+use crate::message_id::MessageId;
+
 /// Quality of service (MQTT 3.1.1 section 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Qos {
@@ -47,6 +49,8 @@ pub struct Message {
     properties_bytes: u32,
     /// The QoS it was published with.
     pub qos: Qos,
+    /// Its number; none until the broker has given it one, and when it was read from disk.
+    pub id: MessageId,
     /// Whether it was published to be retained, or comes from the retained messages.
     pub retain: bool,
     /// When the broker received it.
@@ -73,10 +77,18 @@ impl Message {
             topic_bytes: bytes(topic.as_bytes()),
             properties_bytes: bytes(properties),
             qos,
+            id: MessageId::NONE,
             retain: false,
             at,
             expires: None,
         }
+    }
+
+    /// The same with a number.
+    #[must_use]
+    pub fn numbered(mut self, id: MessageId) -> Self {
+        self.id = id;
+        self
     }
 
     /// The same, to be retained.

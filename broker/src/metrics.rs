@@ -16,18 +16,15 @@ use crate::sync::locked;
 
 /// Tokens and device credentials, counted.
 mod credentials;
+/// Messages and octets, counted.
+mod traffic;
 
 pub use credentials::CredentialMetrics;
+pub use traffic::{Direction, KINDS, Kind, QOS_LEVELS, TrafficMetrics};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
-    qos: u8,
 }
 
 /// The broker's metrics.
@@ -40,28 +37,16 @@ pub struct BrokerMetrics {
     publish_refused: Family<ReasonLabel, Counter>,
     subscribe_refused: Family<ReasonLabel, Counter>,
     malformed: Counter,
-    received: [[Counter; 3]; 2],
-    sent: [[Counter; 3]; 2],
-    dropped: Family<ReasonLabel, Counter>,
     stored: Counter,
+    /// Messages and octets.
+    pub traffic: TrafficMetrics,
     /// Tokens and device credentials.
     pub credentials: CredentialMetrics,
-}
-
-/// P2P or subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Addressed to a client.
-    P2p,
-    /// By subscription.
-    Sub,
 }
 
 impl BrokerMetrics {
     /// Registers everything under `metrics`.
     pub fn new(metrics: &Metrics, store: &Arc<Store>) -> Self {
-        let received = Family::<KindLabel, Counter>::default();
-        let sent = Family::<KindLabel, Counter>::default();
         let figures = BrokerMetrics {
             connections: Gauge::default(),
             accepted: Counter::default(),
@@ -70,10 +55,8 @@ impl BrokerMetrics {
             publish_refused: Family::default(),
             subscribe_refused: Family::default(),
             malformed: Counter::default(),
-            received: by_kind(&received),
-            sent: by_kind(&sent),
-            dropped: Family::default(),
             stored: Counter::default(),
+            traffic: metrics.register(TrafficMetrics::new),
             credentials: CredentialMetrics::default(),
         };
         metrics.register(|registry| {
@@ -100,9 +83,6 @@ impl BrokerMetrics {
                 "Packets that break the standard",
                 figures.malformed.clone(),
             );
-            registry.register("messages_received", "Messages published, by kind and QoS", received);
-            registry.register("messages_sent", "Messages delivered, by kind and QoS", sent);
-            registry.register("messages_dropped", "Messages dropped, by reason", figures.dropped.clone());
             registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
             figures.credentials.register(registry);
             let figures = store.figures();
@@ -148,23 +128,6 @@ impl BrokerMetrics {
         self.malformed.inc();
     }
 
-    /// A message came in.
-    pub fn message_received(&self, kind: Kind, qos: u8) {
-        self.received[kind as usize][usize::from(qos.min(2))].inc();
-    }
-
-    /// A message went to a receiver's outbox or queue.
-    pub fn message_sent(&self, kind: Kind, qos: u8) {
-        self.sent[kind as usize][usize::from(qos.min(2))].inc();
-    }
-
-    /// Messages were dropped.
-    pub fn messages_dropped(&self, reason: &'static str, count: usize) {
-        if count > 0 {
-            self.dropped.get_or_create(&ReasonLabel { reason }).inc_by(count as u64);
-        }
-    }
-
     /// A message went to the store.
     pub fn message_stored(&self) {
         self.stored.inc();
@@ -174,16 +137,6 @@ impl BrokerMetrics {
     pub fn connections(&self) -> i64 {
         self.connections.get()
     }
-
-    /// Messages in and out so far.
-    pub fn totals(&self) -> (u64, u64) {
-        let sum = |counters: &[[Counter; 3]; 2]| counters.iter().flatten().map(Counter::get).sum();
-        (sum(&self.received), sum(&self.sent))
-    }
-}
-
-fn by_kind(family: &Family<KindLabel, Counter>) -> [[Counter; 3]; 2] {
-    ["p2p", "sub"].map(|kind| [0, 1, 2].map(|qos| family.get_or_create(&KindLabel { kind, qos }).clone()))
 }
 
 /// Reads the store's own figures at each scrape.

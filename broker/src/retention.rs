@@ -28,7 +28,8 @@ impl Broker {
             for client in clients {
                 let waited = locked(&client.state).session.evict(stored.seq);
                 if waited {
-                    self.let_go(&client, Lost { why, stored: Some(stored.clone()) });
+                    let id = stored.id;
+                    self.let_go(&client, Lost { why, id, stored: Some(stored.clone()) });
                 }
             }
         }

@@ -11,22 +11,25 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 use wire::Timestamp;
-use wire::topic::is_p2p;
 
+use crate::account::{self, of_message};
 use crate::broker::Broker;
 use crate::client::{Client, ClientState, CloseReason, Link};
 use crate::instance::Instance;
 use crate::message::{Message, Qos};
-use crate::metrics::Kind;
+use crate::message_id::MessageId;
+use crate::metrics::{Direction, Kind};
+use crate::numbering::next_message_id;
 use crate::permissions::Permissions;
 use crate::retained::Change;
 use crate::rows;
 use crate::rules::{Destination, Profile, may_still_read};
-use crate::session::{Body, Delivered, Loss, Lost, Outgoing, Session, SubscriptionIds, Way};
+use crate::session::{Body, Delivered, Loss, Outgoing, Sent, Session, SubscriptionIds, Way};
 use crate::store::record::{Receipt, Target};
 use crate::store::{Epoch, Store};
 use crate::stored::Stored;
 use crate::sync::{locked, read_locked, write_locked};
+use crate::tell::Source;
 use crate::trie::{Match, NOBODY, Wanted};
 
 /// Who publishes: what the durability and the QoS table depend on.
@@ -34,6 +37,8 @@ use crate::trie::{Match, NOBODY, Wanted};
 pub struct Sender<'a> {
     /// To whose clients.
     pub instance: &'a Instance,
+    /// Who it is.
+    pub source: Source<'a>,
     /// Its number, for subscriptions that do not want their own; [`NOBODY`] for the broker itself.
     pub key: u32,
     /// Whether its session ends with its connection.
@@ -54,6 +59,8 @@ pub struct Deliveries {
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routed {
+    /// The number of the message.
+    pub id: MessageId,
     /// The batch of the store that must be durable before the publisher is answered.
     pub epoch: Epoch,
     /// Whether there was anybody it is for.
@@ -64,11 +71,11 @@ pub struct Routed {
 
 impl Routed {
     fn to(epoch: Epoch, has_receiver: bool) -> Self {
-        Routed { epoch, has_receiver, is_refused: false }
+        Routed { id: MessageId::NONE, epoch, has_receiver, is_refused: false }
     }
 
     fn refused() -> Self {
-        Routed { epoch: Epoch::PAST, has_receiver: true, is_refused: true }
+        Routed { is_refused: true, ..Routed::to(Epoch::PAST, true) }
     }
 }
 
@@ -87,6 +94,8 @@ impl Broker {
         sender: Sender<'_>,
         deliveries: &mut Deliveries,
     ) -> Routed {
+        let id = next_message_id();
+        let message = message.numbered(id);
         let routed = match destination {
             Destination::Client(target) => self.route_p2p(message, target, sender, deliveries),
             Destination::Subscribers => self.route_matching(message, sender, deliveries),
@@ -94,7 +103,7 @@ impl Broker {
         if deliveries.gathered.len() >= GATHERED_MAX {
             self.deliver(deliveries);
         }
-        routed
+        Routed { id, ..routed }
     }
 
     fn route_p2p(
@@ -105,14 +114,17 @@ impl Broker {
         deliveries: &mut Deliveries,
     ) -> Routed {
         let qos = message.qos;
-        self.metrics.message_received(Kind::P2p, qos.number());
+        sender.instance.account.count(Direction::In, Kind::P2p, qos, message.octets());
         let kept = qos == Qos::AtLeastOnce && !sender.clean;
         if self.store.is_refusing() && (kept || sender.receipt.is_some()) {
+            sender.tell_disk_full(&message);
             return Routed::refused();
         }
         let message = Arc::new(message.retained(false));
-        let Some(client) = sender.instance.clients.find(target) else {
-            self.metrics.messages_dropped("p2p_unknown_client", 1);
+        let found = sender.instance.clients.find(target);
+        sender.tell_published(&message, usize::from(found.is_some()));
+        let Some(client) = found else {
+            sender.drop_unknown(&message, target);
             return Routed::to(self.note_receipt(sender), false);
         };
         let (body, epoch) = if kept {
@@ -131,9 +143,10 @@ impl Broker {
     }
 
     fn route_matching(&self, message: Message, sender: Sender<'_>, deliveries: &mut Deliveries) -> Routed {
-        self.metrics.message_received(Kind::Sub, message.qos.number());
+        sender.instance.account.count(Direction::In, Kind::Sub, message.qos, message.octets());
         let retained = Arc::new(message);
         if self.store.is_refusing() && (retained.retain || sender.receipt.is_some()) {
+            sender.tell_disk_full(&retained);
             return Routed::refused();
         }
         let retained_epoch = self.retain(&retained, sender);
@@ -143,8 +156,10 @@ impl Broker {
         let is_stored = |found: &Match<Arc<Client>>| self.is_stored(found, retained.qos);
         if self.store.is_refusing() && deliveries.matches.iter().any(is_stored) {
             deliveries.matches.clear();
+            sender.tell_disk_full(&retained);
             return Routed::refused();
         }
+        sender.tell_published(&retained, deliveries.matches.len());
         let mut epoch = retained_epoch;
         // Whoever takes part in a share and is subscribed besides gets two copies, and two records.
         let mut last_key = None;
@@ -246,7 +261,8 @@ impl Broker {
         }
         let mut retained = write_locked(&sender.instance.retained);
         if retained.apply(message, self.config.limits.retained_max) == Change::Full {
-            self.metrics.messages_dropped("retained_full", 1);
+            let event = of_message(message.at, "", message.id);
+            sender.instance.account.dropped("retained_full", event);
             return Epoch::PAST;
         }
         // Submitted under the lock, so that disk and memory agree on the order.
@@ -266,6 +282,7 @@ impl Broker {
         if deliveries.gathered.is_empty() {
             return;
         }
+        let _doing = account::begin();
         let now = self.clock.now();
         deliveries.gathered.sort_by_key(|(client, _)| client.key);
         let mut gathered = deliveries.gathered.drain(..).peekable();
@@ -283,44 +300,39 @@ impl Broker {
     }
 
     fn deliver_one(&self, client: &Client, state: &mut ClientState, outgoing: Outgoing, now: Timestamp) {
-        let kind = kind_of(&outgoing.body);
-        let qos = outgoing.qos;
         let ClientState { session, link, .. } = state;
         let Some(link) = link.as_mut().filter(|link| link.open) else {
             if matches!(outgoing.body, Body::Live(_)) {
-                self.metrics.messages_dropped("not_connected", 1);
-            } else if let Some(lost) = session.keep(outgoing) {
+                client.drop_live("not_connected", &outgoing.body, now);
+                return;
+            }
+            client.tell_kept(&outgoing, now);
+            if let Some(lost) = session.keep(outgoing) {
                 self.let_go(client, lost);
             }
             return;
         };
         if link.checks_live && !may_get_live(&outgoing.body, &link.permissions, self.config.profile) {
-            self.metrics.messages_dropped(Loss::NotAllowed.as_str(), 1);
+            client.drop_live(Loss::NotAllowed.as_str(), &outgoing.body, now);
             return;
         }
+        let (id, since) = (outgoing.body.id(), link.since);
         let mut load = loader(&self.store, link.permissions.clone(), self.config.profile);
-        let mut way = Way { out: &mut link.out, load: &mut load, now };
+        let mut tell = |sent: &Sent<'_>| client.account.sent(&client.id, since, now, sent);
+        let mut way = Way { out: &mut link.out, load: &mut load, tell: &mut tell, now };
         let (delivered, lost) = session.deliver(outgoing, &mut way);
-        let is_lost = lost.is_some();
         if let Some(lost) = lost {
             self.let_go(client, lost);
         }
         match delivered {
-            Delivered::Taken if is_lost => {}
-            Delivered::Taken => self.metrics.message_sent(kind, qos.number()),
-            Delivered::DroppedQos0 => self.metrics.messages_dropped("outbox_full", 1),
+            Delivered::Taken => {}
+            Delivered::DroppedQos0 => {
+                client.account.dropped("outbox_full", of_message(now, &client.id, id));
+            }
             Delivered::Overflow => {
-                self.metrics.messages_dropped("outbox_full", 1);
+                client.account.dropped("outbox_full", of_message(now, &client.id, id));
                 link.close(CloseReason::SlowReader);
             }
-        }
-    }
-
-    /// A message nobody waits for any more: counted, and gone from the store.
-    pub fn let_go(&self, client: &Client, lost: Lost) {
-        self.metrics.messages_dropped(lost.why.as_str(), 1);
-        if let Some(stored) = lost.stored {
-            self.store.done(client.key, stored);
         }
     }
 
@@ -335,8 +347,10 @@ impl Broker {
     /// Sends what waits for a connected client, as far as there is room, and writes it.
     pub fn pump(&self, client: &Client, session: &mut Session, link: &mut Link) {
         if session.has_waiting() {
+            let (now, since) = (self.clock.now(), link.since);
             let mut load = loader(&self.store, link.permissions.clone(), self.config.profile);
-            let mut way = Way { out: &mut link.out, load: &mut load, now: self.clock.now() };
+            let mut tell = |sent: &Sent<'_>| client.account.sent(&client.id, since, now, sent);
+            let mut way = Way { out: &mut link.out, load: &mut load, tell: &mut tell, now };
             for lost in session.pump(&mut way) {
                 self.let_go(client, lost);
             }
@@ -349,15 +363,6 @@ impl Broker {
 
 fn is_open(client: &Arc<Client>) -> bool {
     client.is_open()
-}
-
-fn kind_of(body: &Body) -> Kind {
-    let addressed = match body {
-        Body::Mailbox(_) => true,
-        Body::Subscription(_) => false,
-        Body::Live(message) => is_p2p(message.topic()),
-    };
-    if addressed { Kind::P2p } else { Kind::Sub }
 }
 
 /// Reads a stored message back, unless the client has lost the right to it.

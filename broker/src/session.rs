@@ -22,7 +22,7 @@ use crate::message::{Message, Qos};
 use crate::outbox::Outbox;
 use crate::stored::Stored;
 use crate::trie::Place;
-pub use outgoing::{Body, Delivered, Loss, Lost, Outgoing, SubscriptionIds};
+pub use outgoing::{Body, Delivered, Loss, Lost, Outgoing, Sent, SubscriptionIds};
 use restore::given_up;
 pub use under_way::Release;
 
@@ -47,6 +47,8 @@ pub struct Way<'a> {
     pub out: &'a mut Outbox,
     /// Finds bodies of stored messages.
     pub load: &'a mut Load<'a>,
+    /// Is told what went out.
+    pub tell: &'a mut dyn FnMut(&Sent<'_>),
     /// The present.
     pub now: Timestamp,
 }
@@ -232,7 +234,9 @@ impl Session {
         };
         let (qos, retain, now) = (outgoing.qos, outgoing.retain, way.now);
         let how = OutgoingPublish { qos, packet_id, dup, retain, subscription_ids, now };
-        way.out.put_publish(&how, message).map_err(|_| Loss::TooLarge)
+        way.out.put_publish(&how, message).map_err(|_| Loss::TooLarge)?;
+        (way.tell)(&Sent { body: &outgoing.body, message, qos, dup });
+        Ok(())
     }
 
     fn ids_matching(&self, topic: &str) -> Vec<u32> {
@@ -250,9 +254,9 @@ impl Session {
     }
 
     /// The connection is gone: what is stored waits again, first what was sent; what lived in memory is dropped.
-    /// Returns how many were dropped.
-    pub fn disconnected(&mut self) -> usize {
-        let mut dropped = 0;
+    /// Returns what was dropped.
+    pub fn disconnected(&mut self) -> Vec<Body> {
+        let mut dropped = Vec::new();
         let mut again = VecDeque::new();
         let mut released = VecDeque::new();
         for held in self.inflight.drain(..) {
@@ -260,15 +264,17 @@ impl Session {
                 Some(outgoing) if outgoing.body.stored().is_some() => {
                     again.push_back(Waiting { outgoing, packet_id: Some(held.packet_id) });
                 }
-                Some(_) => dropped += 1,
+                Some(outgoing) => dropped.push(outgoing.body),
                 None => released.push_back(held),
             }
         }
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting.outgoing.body.stored().is_some());
-        dropped += before - self.waiting.len();
+        for waiting in self.waiting.drain(..) {
+            match waiting.outgoing.body {
+                Body::Subscription(_) | Body::Mailbox(_) => again.push_back(waiting),
+                Body::Live(_) => dropped.push(waiting.outgoing.body),
+            }
+        }
         self.live_waiting = 0;
-        again.append(&mut self.waiting);
         self.waiting = again;
         self.inflight = released;
         dropped

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use wire::Timestamp;
 
 use crate::message::Message;
+use crate::message_id::MessageId;
 
 /// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub trait Owner: Debug + Send + Sync {
 pub struct Stored {
     /// Order of arrival at the store; never repeats.
     pub seq: u64,
+    /// Its number; after a restart another than before.
+    pub id: MessageId,
     /// When the broker received it.
     pub at: Timestamp,
     /// From here on it is not delivered any more.
@@ -69,8 +72,9 @@ pub struct Stored {
 impl Stored {
     /// Not on disk yet, for so many receivers.
     pub fn new(seq: u64, message: Arc<Message>, receivers: usize) -> Self {
-        let (at, expires, octets) = (message.at, message.expires, message.octets());
-        Stored::of(seq, (at, expires, octets), receivers, Place::Memory(message))
+        let (at, expires, octets, id) = (message.at, message.expires, message.octets(), message.id);
+        let stored = Stored::of(seq, (at, expires, octets), receivers, Place::Memory(message));
+        if id.is_none() { stored } else { Stored { id, ..stored } }
     }
 
     /// Found on disk by recovery.
@@ -83,7 +87,8 @@ impl Stored {
         let (at, expires, octets) = facts;
         let remaining = AtomicU32::new(u32::try_from(receivers).unwrap_or(u32::MAX));
         let (given_up, owner, place) = (AtomicU8::new(0), OnceLock::new(), Mutex::new(place));
-        Stored { seq, at, expires, octets, remaining, given_up, owner, place }
+        let id = MessageId::of_stored(seq);
+        Stored { seq, id, at, expires, octets, remaining, given_up, owner, place }
     }
 
     /// Whether it must not be delivered any more.

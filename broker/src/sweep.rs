@@ -1,5 +1,5 @@
 //! Once a second: clients that fell silent, tokens that end, refusals that were not logged. Once a minute: offline
-//! messages, sessions and tokens that are too old, and what the store was only to note is written.
+//! messages, sessions, tokens and traces that are too old, and what the store was only to note is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) -> Result<(), std
             if ticks.is_multiple_of(TICKS_PER_EXPIRY) {
                 broker.expire_retained(&instance, now);
                 broker.forget_old_tokens(&instance, now);
+                instance.account.expire(now);
             }
         }
     }

@@ -61,6 +61,6 @@ pub fn tell(session: &mut Session, link: &mut Link, notice: &Notice) {
     let message = Message::new(notice.topic, &notice.payload, Qos::AtMostOnce, notice.now);
     let body = Body::Live(Arc::new(message));
     let outgoing = Outgoing { body, qos: Qos::AtMostOnce, retain: false, ids: SubscriptionIds::none() };
-    let mut way = Way { out: &mut link.out, load: &mut |_| None, now: notice.now };
+    let mut way = Way { out: &mut link.out, load: &mut |_| None, tell: &mut |_| {}, now: notice.now };
     session.deliver(outgoing, &mut way);
 }

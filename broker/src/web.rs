@@ -29,6 +29,8 @@ mod page;
 pub mod routes;
 /// Tokens.
 mod tokens;
+/// Traces of devices and messages.
+mod traces;
 
 /// What handlers share.
 #[derive(Debug)]

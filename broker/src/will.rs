@@ -12,12 +12,15 @@ use crate::broker::Broker;
 use crate::client::Client;
 use crate::instance::Instance;
 use crate::message::Message;
+use crate::message_id::MessageId;
 use crate::recovery::Will;
 use crate::refusals::{Refused, shortened};
 use crate::route::{DISK_FULL, Deliveries, Sender};
 use crate::rows::{self, KeptWill};
 use crate::rules::{Profile, check_standard_topic};
 use crate::sync::locked;
+use crate::tell::Source;
+use crate::trace::event::{Action, Event};
 
 impl Broker {
     /// Publishes a will, unless the right to it is gone.
@@ -36,15 +39,26 @@ impl Broker {
                     Message::with_properties(&will.topic, &will.properties, &will.payload, will.qos, now);
                 let message = message.expiring(will.expiry_secs).retained(will.retain);
                 let mut deliveries = Deliveries::default();
-                let sender = Sender { instance, key: client.key, clean: *clean, receipt: None, wake: None };
+                let sender = Sender {
+                    instance,
+                    source: Source::Will(&client.id),
+                    key: client.key,
+                    clean: *clean,
+                    receipt: None,
+                    wake: None,
+                };
                 let routed = self.route(message, &destination, sender, &mut deliveries);
                 self.deliver(&mut deliveries);
                 if routed.is_refused {
-                    self.metrics.messages_dropped(DISK_FULL, 1);
+                    instance.account.dropped_many(DISK_FULL, 1);
                 }
             }
             Err(refusal) => {
                 self.metrics.publish_refused(refusal.reason());
+                let event = Event::new(self.clock.now(), Action::PubRefused, &client.id);
+                let event = event.of_message(MessageId::NONE, &will.topic, will.qos);
+                let note = "a will";
+                instance.account.tell(&Event { note, ..event.failed(refusal.reason()) });
                 if self.logs_refusal(Refused::Publish, refusal.reason()) {
                     let topic = shortened(&will.topic);
                     info!(topic, reason = refusal.reason(), %refusal, "a will was not published");

@@ -1,16 +1,15 @@
 //! What is acknowledged: by the broker, once it is on disk, and by the client, once it has it.
 
-use std::sync::Arc;
+use wire::Timestamp;
 
 use super::Peer;
-use crate::client::{CloseReason, Due, DueOctets, Link};
+use crate::client::{CloseReason, Due, DueOctets};
 use crate::codec::answer::{Ack, AckKind};
 use crate::codec::reason;
 use crate::message::Qos;
-use crate::session::Session;
+use crate::session::Body;
 use crate::store::Epoch;
 use crate::store::record::Receipt;
-use crate::stored::Stored;
 use crate::sync::locked;
 
 /// Acknowledgements of one read batch.
@@ -51,11 +50,16 @@ impl Peer {
         acks.push(due(epoch, Ack { kind: AckKind::PubComp, packet_id, reason }));
     }
 
-    /// The client is done with something: the store is told, and what waited may go.
-    pub(super) fn on_receiver_ack(&self, apply: impl FnOnce(&mut Session, &mut Link) -> Option<Arc<Stored>>) {
-        let done = self.with_link(apply).flatten();
-        if let Some(stored) = done {
-            self.broker.store.done(self.client.key, stored);
+    pub(super) fn on_puback(&self, packet_id: u16, code: u8, now: Timestamp) {
+        let Some(done) = self.with_link(|session, _| session.on_puback(packet_id)).flatten() else { return };
+        self.client.tell_acknowledged(&done, (Qos::AtLeastOnce, code), now);
+        self.done(&done);
+    }
+
+    /// The client is done with a message: the store is told.
+    pub(super) fn done(&self, body: &Body) {
+        if let Some(stored) = body.stored() {
+            self.broker.store.done(self.client.key, stored.clone());
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tracing::{debug, info};
 
+use super::tell::tell_refused;
 use super::{Peer, TOPIC_ALIAS_MAX};
 use crate::access::Asked;
 use crate::admission::{Admitted, Refusal, code};
@@ -175,7 +176,7 @@ fn granted_expiry_secs(broker: &Broker, connect: &Connect) -> u32 {
     connect.session_expiry_secs.min(broker.session_secs_max())
 }
 
-fn code_of(refusal: &Refusal, version: Version) -> u8 {
+pub(super) fn code_of(refusal: &Refusal, version: Version) -> u8 {
     match version {
         Version::V4 => refusal.code(),
         Version::V5 => refusal.code_v5(),
@@ -190,6 +191,7 @@ fn connection_refused(
 ) -> HandshakeError {
     let reason = refusal.reason();
     broker.metrics.connection_refused(reason);
+    tell_refused(broker, connect, origin, &refusal);
     if broker.logs_refusal(Refused::Connect, reason) {
         let (id, code) = (shortened(&connect.client_id), code_of(&refusal, connect.version));
         info!(client.id = id, peer = %origin.peer, code, reason, %refusal, "connection refused");
@@ -386,6 +388,7 @@ impl Peer {
             self.broker.pump(&self.client, session, link);
         });
         self.broker.metrics.connection_opened();
+        self.tell_connected(session_present);
         debug!(client.id = %self.client.id, peer = %origin.peer, session_present, clean = self.clean, "connected");
     }
 }

@@ -10,12 +10,15 @@ use crate::client::CloseReason;
 use crate::codec::answer::{Ack, AckKind};
 use crate::codec::{IncomingPublish, Version, reason};
 use crate::message::{Message, Qos};
+use crate::message_id::MessageId;
 use crate::refusals::{Refused, shortened};
 use crate::route::{Deliveries, Sender};
 use crate::rules::{Destination, Profile, PublishRefusal, check_standard_topic};
 use crate::store::Epoch;
 use crate::store::record::Receipt;
 use crate::system::UPLOAD_TOKEN;
+use crate::tell::Source;
+use crate::trace::event::{Action, Event};
 
 impl Peer {
     pub(super) fn on_publish(
@@ -50,6 +53,7 @@ impl Peer {
             .retained(publish.retain);
         let sender = Sender {
             instance: &self.instance,
+            source: Source::Client(&self.client.id),
             key: self.client.key,
             clean: self.clean,
             receipt,
@@ -95,6 +99,9 @@ impl Peer {
     ) -> Result<(), CloseReason> {
         let reason = refusal.reason();
         self.broker.metrics.publish_refused(reason);
+        let event = Event::new(self.broker.clock.now(), Action::PubRefused, &self.client.id);
+        let event = event.of_message(MessageId::NONE, topic, publish.qos).failed(reason);
+        self.client.account.tell(&Event { code: Some(refusal.code()), ..event });
         let too_large = matches!(refusal, PublishRefusal::PayloadTooLarge(_));
         let stays = self.version == Version::V5 && !too_large;
         let ack = ack_of(publish.qos).filter(|_| stays);

@@ -15,29 +15,32 @@ use crate::codec::{IncomingPublish, Version, reason};
 use crate::message::Qos;
 use crate::refusals::{Refused, shortened};
 use crate::route::DISK_FULL;
-use crate::session::Release;
+use crate::session::{Body, Release};
 use crate::store::Epoch;
 use crate::sync::locked;
 
 impl Peer {
     pub(super) fn on_pubrec(&self, packet_id: u16, code: u8, acks: &mut Acks) {
         let Some(release) = self.with_link(|session, _| session.on_pubrec(packet_id, code)) else { return };
+        if let Release::Refused(Some(body)) | Release::Settling(Some(body)) = &release {
+            self.client.tell_acknowledged(body, (Qos::ExactlyOnce, code), self.broker.clock.now());
+        }
         let (reason, epoch) = match release {
             Release::Unknown => (reason::PACKET_ID_NOT_FOUND, Epoch::PAST),
-            Release::Refused(stored) => {
-                if let Some(stored) = stored {
-                    self.broker.store.done(self.client.key, stored);
+            Release::Refused(body) => {
+                if let Some(body) = body {
+                    self.done(&body);
                 }
                 return;
             }
-            Release::Settling(stored) if self.client.is_persistent() => {
-                let store = &self.broker.store;
-                let epoch = store.settling(self.client.key, stored.as_deref(), packet_id, Some(&self.wake));
-                (reason::SUCCESS, epoch)
+            Release::Settling(body) if self.client.is_persistent() => {
+                let stored = body.as_ref().and_then(Body::stored);
+                let (store, stored) = (&self.broker.store, stored.map(AsRef::as_ref));
+                (reason::SUCCESS, store.settling(self.client.key, stored, packet_id, Some(&self.wake)))
             }
-            Release::Settling(stored) => {
-                if let Some(stored) = stored {
-                    self.broker.store.done(self.client.key, stored);
+            Release::Settling(body) => {
+                if let Some(body) = body {
+                    self.done(&body);
                 }
                 (reason::SUCCESS, Epoch::PAST)
             }

@@ -17,7 +17,7 @@ use crate::retained::Page;
 use crate::route::DISK_FULL;
 use crate::rows;
 use crate::rules::{Profile, SubscribeRefusal, Subscribed, is_too_deep, split_share};
-use crate::session::{Body, Outgoing, Session, SubscriptionIds, Way};
+use crate::session::{Body, Outgoing, Sent, Session, SubscriptionIds, Way};
 use crate::store::Epoch;
 use crate::store::record::Target;
 use crate::store::tables::RowChange;
@@ -69,8 +69,12 @@ impl Peer {
         let mut granted = Vec::new();
         for (filter, options) in subscribe.filters {
             match self.grant(&filter, options.qos) {
-                Ok(Subscribed::OwnP2p) => codes.push(options.qos.number()),
+                Ok(Subscribed::OwnP2p) => {
+                    self.tell_subscribed(&filter, options.qos);
+                    codes.push(options.qos.number());
+                }
                 Ok(Subscribed::Matching) => {
+                    self.tell_subscribed(&filter, options.qos);
                     codes.push(options.qos.number());
                     let is_new = self.insert(&filter, options, &mut rows);
                     if brings_retained(&filter, options, is_new) {
@@ -107,6 +111,7 @@ impl Peer {
     fn filter_refused(&self, filter: &str, refusal: &Refusal) -> u8 {
         let reason = refusal.reason;
         self.broker.metrics.subscribe_refused(reason);
+        self.tell_filter_refused(filter, reason, refusal.code);
         if self.broker.logs_refusal(Refused::Subscribe, reason) {
             let filter = shortened(filter);
             info!(client.id = %self.client.id, filter, reason, "subscription refused");
@@ -212,7 +217,9 @@ impl Peer {
         let body = self.retained_body(message, qos, room.victims);
         let outgoing = Outgoing { body, qos, retain: true, ids: SubscriptionIds::Known(ids) };
         let mut load = |stored: &Arc<crate::stored::Stored>| self.broker.store.load(stored);
-        let mut way = Way { out: &mut room.link.out, load: &mut load, now };
+        let (client, since) = (&self.client, room.link.since);
+        let mut tell = |sent: &Sent<'_>| client.account.sent(&client.id, since, now, sent);
+        let mut way = Way { out: &mut room.link.out, load: &mut load, tell: &mut tell, now };
         if let (_, Some(lost)) = room.session.deliver(outgoing, &mut way) {
             self.broker.let_go(&self.client, lost);
         }
@@ -251,6 +258,7 @@ impl Peer {
         };
         let codes: Vec<u8> = filters.iter().map(&mut code).collect();
         drop(state);
+        self.tell_unsubscribed(filters, &codes);
         let rows = filters.iter().map(|filter| rows::delete_subscription(self.client.key, filter));
         let epoch = self.submit(if self.clean { Vec::new() } else { rows.collect() });
         let octets = answer::unsuback(packet_id, &codes, self.version);

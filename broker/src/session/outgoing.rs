@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::message::{Message, Qos};
+use crate::message_id::MessageId;
 use crate::stored::Stored;
 
 /// Where a message comes from and how long it lives.
@@ -22,6 +23,14 @@ impl Body {
         match self {
             Body::Live(_) => None,
             Body::Subscription(stored) | Body::Mailbox(stored) => Some(stored),
+        }
+    }
+
+    /// The number of the message.
+    pub fn id(&self) -> MessageId {
+        match self {
+            Body::Live(message) => message.id,
+            Body::Subscription(stored) | Body::Mailbox(stored) => stored.id,
         }
     }
 }
@@ -53,6 +62,19 @@ pub struct Outgoing {
     pub retain: bool,
     /// Told with it.
     pub ids: SubscriptionIds,
+}
+
+/// A PUBLISH that went into an outbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// Where it comes from.
+    pub body: &'a Body,
+    /// What it says.
+    pub message: &'a Message,
+    /// Granted.
+    pub qos: Qos,
+    /// Whether it was sent before.
+    pub dup: bool,
 }
 
 /// What became of a delivery.
@@ -102,6 +124,8 @@ impl Loss {
 pub struct Lost {
     /// Why.
     pub why: Loss,
+    /// Its number.
+    pub id: MessageId,
     /// To be told to the store, when it lies there.
     pub stored: Option<Arc<Stored>>,
 }
@@ -109,6 +133,6 @@ pub struct Lost {
 impl Lost {
     /// Of a message with this body.
     pub fn of(why: Loss, body: &Body) -> Self {
-        Lost { why, stored: body.stored().cloned() }
+        Lost { why, id: body.id(), stored: body.stored().cloned() }
     }
 }

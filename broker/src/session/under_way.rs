@@ -1,12 +1,9 @@
 //! ● Messages that were sent and are not done: their identifiers, and what the client says of them. And the QoS 2
 //! identifiers of what the client sends.
 
-use std::sync::Arc;
-
-use super::{Inflight, Outgoing, Session};
+use super::{Body, Inflight, Outgoing, Session};
 use crate::codec::reason;
 use crate::message::Qos;
-use crate::stored::Stored;
 
 /// What follows from PUBREC.
 #[derive(Clone, Debug)]
@@ -14,9 +11,9 @@ pub enum Release {
     /// The identifier stands for nothing: PUBREL says so.
     Unknown,
     /// The client refused the message: it is done, and that is all.
-    Refused(Option<Arc<Stored>>),
-    /// The client is done with the message; PUBREL is sent until PUBCOMP comes.
-    Settling(Option<Arc<Stored>>),
+    Refused(Option<Body>),
+    /// The client is done with the message, unless it was before; PUBREL is sent until PUBCOMP comes.
+    Settling(Option<Body>),
 }
 
 impl Session {
@@ -40,8 +37,8 @@ impl Session {
         id
     }
 
-    /// PUBACK from the client: the stored message it is done with, if it was one.
-    pub fn on_puback(&mut self, packet_id: u16) -> Option<Arc<Stored>> {
+    /// PUBACK from the client: the message it is done with.
+    pub fn on_puback(&mut self, packet_id: u16) -> Option<Body> {
         let index = self.position(packet_id, Qos::AtLeastOnce)?;
         let done = self.inflight.remove(index)?;
         self.recovered_ids.remove(&packet_id);
@@ -76,10 +73,10 @@ impl Session {
         self.inflight.iter().position(|held| held.packet_id == packet_id && held.qos == qos)
     }
 
-    fn finish(&mut self, outgoing: Option<Outgoing>) -> Option<Arc<Stored>> {
-        let stored = outgoing?.body.stored().cloned()?;
-        self.stored -= 1;
-        Some(stored)
+    fn finish(&mut self, outgoing: Option<Outgoing>) -> Option<Body> {
+        let body = outgoing?.body;
+        self.stored -= usize::from(body.stored().is_some());
+        Some(body)
     }
 
     /// A QoS 2 PUBLISH from the client: whether it is new. `None` when the client has too many open.

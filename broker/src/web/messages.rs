@@ -10,15 +10,17 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use service_kit::http::extract::{Body, NoQuery};
 use service_kit::problem::Problem;
-use service_kit::random;
 use utoipa::ToSchema;
 
 use super::{App, not_stored};
 use crate::message::{Message, Qos};
+use crate::message_id::MessageId;
 use crate::permissions::Permissions;
 use crate::route::{DISK_FULL, Deliveries, Sender};
 use crate::rules::{Profile, check_standard_topic};
 use crate::store::NotDurable;
+use crate::tell::Source;
+use crate::trace::event::{Action, Event};
 use crate::trie::NOBODY;
 
 /// A message to send.
@@ -44,7 +46,7 @@ pub struct SendMessage {
 /// That it was taken.
 #[derive(Serialize, ToSchema)]
 pub struct MessageSent {
-    /// For logs.
+    /// By which traces name it.
     message_id: String,
 }
 
@@ -74,6 +76,9 @@ pub async fn send(
     };
     let destination = checked.map_err(|refusal| {
         broker.metrics.publish_refused(refusal.reason());
+        let event = Event::new(broker.clock.now(), Action::PubRefused, "");
+        let event = event.of_message(MessageId::NONE, &request.topic, qos);
+        instance.account.tell(&Event { code: Some(refusal.code()), ..event.failed(refusal.reason()) });
         let source =
             std::error::Error::source(&refusal).map(|source| format!(": {source}")).unwrap_or_default();
         Problem::unprocessable("topic-refused", format!("{refusal}{source}"))
@@ -81,6 +86,7 @@ pub async fn send(
     let message = Message::new(&request.topic, &payload, qos, broker.clock.now()).retained(request.retain);
     let sender = Sender {
         instance: &instance,
+        source: Source::Api,
         key: NOBODY,
         clean: request.clean_session.unwrap_or(true),
         receipt: None,
@@ -97,7 +103,7 @@ pub async fn send(
         return Err(not_stored(&NotDurable::DiskFull));
     }
     broker.store.durable(routed.epoch).await.map_err(|error| not_stored(&error))?;
-    Ok((StatusCode::ACCEPTED, Json(MessageSent { message_id: random::new_id() })))
+    Ok((StatusCode::ACCEPTED, Json(MessageSent { message_id: routed.id.to_string() })))
 }
 
 fn payload_of(request: &SendMessage) -> Result<Vec<u8>, Problem> {

@@ -10,12 +10,12 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, admin, clients, device_credentials, messages, openapi, tokens};
+use super::{App, admin, clients, device_credentials, messages, openapi, tokens, traces};
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Broker API",
-    description = "Administers instances, groups, parent topics, credentials, tokens and device credentials, shows clients, and sends messages. \
+    description = "Administers instances, groups, parent topics, credentials, tokens and device credentials, shows clients, sends messages, and tells what happened to devices and messages. \
                    Every path needs `Authorization: Bearer <api token>`. Errors are application/problem+json (RFC 9457). \
                    What is unknown is refused and changes nothing: query keys, keys of bodies, values, and names that nobody created."
 ))]
@@ -45,6 +45,10 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(clients::disconnect))
         // Messages.
         .routes(routes!(messages::send))
+        // Traces.
+        .routes(routes!(traces::show, traces::change))
+        .routes(routes!(traces::devices))
+        .routes(routes!(traces::messages))
         .split_for_parts();
     let document = openapi::complete(document);
     let api = api.layer(from_fn_with_state(app.guard.clone(), require_token)).with_state(app.clone());

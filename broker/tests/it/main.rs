@@ -31,6 +31,7 @@ mod status_events;
 mod subscribe;
 mod tls;
 mod tokens;
+mod traces;
 mod v5_connect;
 mod v5_publish;
 mod v5_session;

@@ -1,0 +1,263 @@
+//! What happened in one instance: counted, and traced.
+//!
+//! ```text
+//! begin ─▶ counts and events of this thread gather ─hand_over─▶ counters of all threads, the ring of the trace
+//! ```
+//! A connection begins when it has read octets; what gathers is handed over before octets leave that tell of it, so
+//! that whoever got them finds it counted and traced. Outside of that everything is handed over at once.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wire::Timestamp;
+
+use crate::message::Qos;
+use crate::message_id::MessageId;
+use crate::metrics::{Direction, KINDS, Kind, QOS_LEVELS, TrafficMetrics};
+use crate::session::Sent;
+use crate::trace::event::{Action, Event};
+use crate::trace::ring::Events;
+use crate::trace::{Of, Trace, TraceLimits, TraceMode};
+
+/// Events that gather before they are handed over even so, in octets.
+const GATHERED_BYTES_MAX: usize = 32 * 1024;
+
+/// Messages and their octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Messages.
+    pub messages: u64,
+    /// Octets of topics, properties and payloads.
+    pub bytes: u64,
+}
+
+/// By direction, kind and QoS.
+pub type Counts = [[[Count; QOS_LEVELS]; KINDS]; 2];
+
+#[derive(Debug, Default)]
+struct Total {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The account of one instance.
+#[derive(Debug)]
+pub struct Account {
+    /// What happened to devices and messages.
+    pub trace: Trace,
+    totals: [[[Total; QOS_LEVELS]; KINDS]; 2],
+    connections: AtomicU64,
+    refused: AtomicU64,
+    dropped: AtomicU64,
+    metrics: TrafficMetrics,
+}
+
+/// Totals of an instance since the broker started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages in and out.
+    pub counts: Counts,
+    /// Connections that were accepted.
+    pub connections: u64,
+    /// Connections that were refused.
+    pub refused: u64,
+    /// Messages that were dropped.
+    pub dropped: u64,
+}
+
+#[derive(Default)]
+struct Gathered {
+    /// How many have begun and not ended.
+    depth: usize,
+    account: Option<Arc<Account>>,
+    counts: Counts,
+    is_counted: bool,
+    events: Events,
+}
+
+thread_local! {
+    static GATHERED: RefCell<Gathered> = RefCell::default();
+}
+
+/// Something is being done whose counts and events may gather; over when it is dropped.
+#[derive(Debug)]
+pub struct Doing(());
+
+/// From here on counts and events of this thread gather.
+pub fn begin() -> Doing {
+    GATHERED.with_borrow_mut(|gathered| gathered.depth += 1);
+    Doing(())
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.depth -= 1;
+            gathered.hand_over();
+        });
+    }
+}
+
+/// Octets are about to leave that tell of what has gathered.
+pub fn hand_over() {
+    GATHERED.with_borrow_mut(Gathered::hand_over);
+}
+
+impl Gathered {
+    /// Of one account at a time.
+    fn turn_to(&mut self, account: &Arc<Account>) {
+        if !self.account.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, account)) {
+            self.hand_over();
+            self.account = Some(account.clone());
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let Some(account) = &self.account else { return };
+        if self.is_counted {
+            account.add(&std::mem::take(&mut self.counts));
+            self.is_counted = false;
+        }
+        if self.events.count > 0 {
+            account.append(Of::Messages, &self.events);
+            self.events.clear();
+        }
+    }
+
+    fn settle(&mut self) {
+        if self.depth == 0 || self.events.octets.len() > GATHERED_BYTES_MAX {
+            self.hand_over();
+        }
+    }
+}
+
+impl Account {
+    /// Of an instance in which nothing has happened yet.
+    pub fn new(mode: TraceMode, limits: &TraceLimits, metrics: TrafficMetrics) -> Arc<Self> {
+        Arc::new(Account {
+            trace: Trace::new(mode, limits),
+            totals: Default::default(),
+            connections: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            metrics,
+        })
+    }
+
+    /// A message went in or out.
+    pub fn count(self: &Arc<Self>, direction: Direction, kind: Kind, qos: Qos, bytes: u32) {
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.turn_to(self);
+            let count = &mut gathered.counts[direction as usize][kind as usize][usize::from(qos.number())];
+            count.messages += 1;
+            count.bytes += u64::from(bytes);
+            gathered.is_counted = true;
+            gathered.settle();
+        });
+    }
+
+    /// Something happened to a message.
+    pub fn tell(self: &Arc<Self>, event: &Event<'_>) {
+        if !self.trace.takes(event) {
+            return;
+        }
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.turn_to(self);
+            gathered.events.push(event);
+            gathered.settle();
+        });
+    }
+
+    /// Something happened to a device.
+    pub fn tell_device(&self, event: &Event<'_>) {
+        if self.trace.takes(event) {
+            let mut events = Events::default();
+            events.push(event);
+            self.append(Of::Devices, &events);
+        }
+    }
+
+    /// A PUBLISH went into the outbox of a client, whose connection began at `since`.
+    pub fn sent(self: &Arc<Self>, client: &str, since: Timestamp, now: Timestamp, sent: &Sent<'_>) {
+        let Sent { body, message, qos, .. } = sent;
+        self.count(Direction::Out, Kind::of(body), *qos, message.octets());
+        if self.trace.takes_all() {
+            let is_late = body.stored().is_some_and(|stored| stored.at < since);
+            let action = if is_late { Action::PushOffline } else { Action::Push };
+            // Its publish has just been told, with the topic.
+            let topic = if is_late || message.retain { message.topic() } else { "" };
+            let event = Event::new(now, action, client).of_message(body.id(), topic, *qos);
+            self.tell(&Event { reason: if sent.dup { "repeated" } else { "" }, ..event });
+        }
+    }
+
+    /// A message was dropped.
+    pub fn dropped(self: &Arc<Self>, reason: &'static str, event: Event<'_>) {
+        self.dropped_many(reason, 1);
+        self.tell(&event.failed(reason));
+    }
+
+    /// Messages were dropped; the trace knows of them by other ways.
+    pub fn dropped_many(&self, reason: &'static str, count: usize) {
+        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+        self.metrics.messages_dropped(reason, count);
+    }
+
+    /// A connection was accepted.
+    pub fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection was refused.
+    pub fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is too old leaves the trace.
+    pub fn expire(&self, now: Timestamp) {
+        self.metrics.trace_fell_out(self.trace.expire(now));
+    }
+
+    /// Totals since the broker started.
+    pub fn totals(&self) -> Totals {
+        let load = |total: &Total| Count {
+            messages: total.messages.load(Ordering::Relaxed),
+            bytes: total.bytes.load(Ordering::Relaxed),
+        };
+        Totals {
+            counts: self
+                .totals
+                .each_ref()
+                .map(|kinds| kinds.each_ref().map(|levels| levels.each_ref().map(load))),
+            connections: self.connections.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    fn add(&self, counts: &Counts) {
+        for direction in [Direction::In, Direction::Out] {
+            for kind in [Kind::P2p, Kind::Sub] {
+                let levels = counts[direction as usize][kind as usize].into_iter();
+                for (qos, count) in levels.enumerate() {
+                    if count.messages > 0 {
+                        let total = &self.totals[direction as usize][kind as usize][qos];
+                        total.messages.fetch_add(count.messages, Ordering::Relaxed);
+                        total.bytes.fetch_add(count.bytes, Ordering::Relaxed);
+                        self.metrics.counted(direction, kind, qos, count);
+                    }
+                }
+            }
+        }
+    }
+
+    fn append(&self, of: Of, events: &Events) {
+        self.metrics.traced(events.count, self.trace.append(of, events));
+    }
+}
+
+/// A drop that concerns a message which nobody can read any more.
+pub fn of_message(now: Timestamp, client: &str, id: MessageId) -> Event<'_> {
+    Event::new(now, Action::Drop, client).of_message(id, "", Qos::AtMostOnce)
+}
