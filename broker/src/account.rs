@@ -7,15 +7,17 @@
 //! that whoever got them finds it counted and traced. Outside of that everything is handed over at once.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use wire::Timestamp;
 
 use crate::message::Qos;
 use crate::message_id::MessageId;
 use crate::metrics::{Direction, KINDS, Kind, QOS_LEVELS, TrafficMetrics};
+use crate::rates::Rates;
 use crate::session::Sent;
+use crate::sync::locked;
 use crate::trace::event::{Action, Event};
 use crate::trace::ring::Events;
 use crate::trace::{Of, Trace, TraceLimits, TraceMode};
@@ -50,6 +52,7 @@ pub struct Account {
     connections: AtomicU64,
     refused: AtomicU64,
     dropped: AtomicU64,
+    rates: Mutex<Rates>,
     metrics: TrafficMetrics,
 }
 
@@ -141,6 +144,7 @@ impl Account {
             connections: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            rates: Mutex::default(),
             metrics,
         })
     }
@@ -217,6 +221,23 @@ impl Account {
     /// What is too old leaves the trace.
     pub fn expire(&self, now: Timestamp) {
         self.metrics.trace_fell_out(self.trace.expire(now));
+    }
+
+    /// Looks at the totals; to be called once a second.
+    pub fn look(&self, now: Timestamp) {
+        let counts = self.totals().counts;
+        let sum = |direction: Direction| {
+            let all = counts[direction as usize].iter().flatten();
+            all.fold((0, 0), |(messages, bytes), count| (messages + count.messages, bytes + count.bytes))
+        };
+        let ((messages_in, bytes_in), (messages_out, bytes_out)) = (sum(Direction::In), sum(Direction::Out));
+        let looked = [messages_in, messages_out, bytes_in, bytes_out];
+        locked(&self.rates).look(now, looked);
+    }
+
+    /// Messages in and out, octets in and out, a second.
+    pub fn per_second(&self) -> [f64; 4] {
+        locked(&self.rates).per_second()
     }
 
     /// Totals since the broker started.

@@ -50,6 +50,8 @@ pub struct Broker {
     pub config: Config,
     /// Tells the time.
     pub clock: Clock,
+    /// When it started.
+    pub started: Timestamp,
     /// Decides who may come in.
     pub authenticator: Arc<dyn Authenticator>,
     /// What survives.
@@ -115,6 +117,7 @@ impl Broker {
             config,
             // Unique over restarts, and exact in a JSON number: up to 1024 connections a millisecond.
             next_link_id: AtomicU64::new(first_link_id(clock.now())),
+            started: clock.now(),
             clock,
             authenticator,
             store,

@@ -9,6 +9,8 @@ pub mod access;
 pub mod account;
 /// ● The checks at CONNECT, in their order.
 pub mod admission;
+/// ● Requests to the API, signed.
+pub mod api_signature;
 /// What all connections share.
 pub mod broker;
 /// The certificates TLS shows and accepts.
@@ -45,6 +47,8 @@ pub mod message;
 pub mod message_id;
 /// What happened, counted.
 pub mod metrics;
+/// ● What was signed lately.
+pub mod nonces;
 /// Numbers for messages.
 mod numbering;
 /// ● Octets on their way to one socket.
@@ -57,6 +61,8 @@ pub mod provision;
 pub mod proxy;
 /// How much one instance stores.
 pub mod quota;
+/// ● How much happens a second.
+pub mod rates;
 /// From what is on disk to a broker as it was.
 pub mod recovery;
 /// ● Which refusals are logged.

@@ -12,6 +12,7 @@
 //! secret_file = "ak.secret"                  # relative to this file; or secret = "..."
 //! groups = ["GID_RTC_APP"]                   # absent: any group of the instance
 //! allow = [{ topic = "rtc-up/{device}", actions = "W" }]
+//! api = "RW"                                 # absent: it signs no requests to the API
 //! ```
 //! Every mistake is told at once, with its line.
 
@@ -125,7 +126,7 @@ impl Reader<'_> {
     }
 
     fn credential(&mut self, entry: Entry<'_>, rules: &mut Rules) {
-        self.check_keys(entry, &["access_key", "secret", "secret_file", "groups", "allow"]);
+        self.check_keys(entry, &["access_key", "secret", "secret_file", "groups", "allow", "api"]);
         let key: Option<String> = self.required(entry, "access_key");
         if let Some(Err(error)) = key.as_deref().map(credential::check_access_key) {
             self.mistake(entry.at, format_args!("credential `access_key`: {error}"));
@@ -133,11 +134,12 @@ impl Reader<'_> {
         let secret = self.secret(entry);
         let groups = entry.get("groups").and_then(|value| self.groups(value));
         let allow = self.grants(entry);
+        let api = entry.get("api").and_then(|value| self.parsed::<Actions>(value, "api"));
         for mistake in credential::mistakes(groups.as_ref(), &allow, rules) {
             self.mistake(entry.at, format_args!("credential `{}`: {mistake}", key.as_deref().unwrap_or("?")));
         }
         let (Some(key), Some(secret)) = (key, secret) else { return };
-        if rules.credentials.insert(key.clone(), Credential { secret, groups, allow }).is_some() {
+        if rules.credentials.insert(key.clone(), Credential { secret, groups, allow, api }).is_some() {
             self.mistake(entry.at, format_args!("credential `{key}` is given twice"));
         }
     }
@@ -296,7 +298,7 @@ allow = [{ topic = "rtc-up/{device}", actions = "W" }]
     fn unknown_and_missing_keys_are_named() {
         insta::assert_snapshot!(why("secret_file", "secret_fil"), @r#"
     provision.toml:8: a credential needs `secret` or `secret_file`, one of them
-    provision.toml:10: unknown key `secret_fil` of credential; its keys: access_key, secret, secret_file, groups, allow
+    provision.toml:10: unknown key `secret_fil` of credential; its keys: access_key, secret, secret_file, groups, allow, api
     "#);
         insta::assert_snapshot!(why("id = \"mqtt-demo\"", "id = \"mqtt-demo\"\ncolour = 1"), @"provision.toml:4: unknown key `colour` of instance; its keys: id, group, topic, credential");
         insta::assert_snapshot!(why("[[instance]]", "version = 1\n[[instance]]"), @"provision.toml:2: unknown key `version` of file; its keys: instance");
@@ -357,7 +359,7 @@ allow = [{ topic = "rtc-up/{device}", actions = "W" }]
         insta::assert_snapshot!(read_text(&text).unwrap_err(), @r#"
     provision.toml:8: a credential needs `secret` or `secret_file`, one of them
     provision.toml:8: credential `AK1`: group `GID_NOBODY` does not exist in the instance; its groups: GID_RTC_APP
-    provision.toml:10: unknown key `secret_fil` of credential; its keys: access_key, secret, secret_file, groups, allow
+    provision.toml:10: unknown key `secret_fil` of credential; its keys: access_key, secret, secret_file, groups, allow, api
     provision.toml:12: `actions`: `write` is not R, W or RW
     "#);
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
 use wire::{GroupId, InstanceId};
 
-use crate::rules::{Credential, Grant, ParentTopic, Rules};
+use crate::rules::{Actions, Credential, Grant, ParentTopic, Rules};
 use crate::store::tables::{RowChange, Table};
 
 /// An access key as it is written down.
@@ -17,6 +17,8 @@ pub struct CredentialRow {
     secret: String,
     groups: Option<BTreeSet<GroupId>>,
     allow: Vec<Grant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api: Option<Actions>,
 }
 
 /// The rules of an instance as they are written down.
@@ -30,8 +32,8 @@ struct RulesRow {
 /// Writes the rules of an instance.
 pub fn put_rules(instance: &str, rules: &Rules) -> RowChange {
     let credentials = rules.credentials.iter().map(|(key, credential)| {
-        let Credential { secret, groups, allow } = credential.clone();
-        (key.clone(), CredentialRow { secret: secret.reveal().to_owned(), groups, allow })
+        let Credential { secret, groups, allow, api } = credential.clone();
+        (key.clone(), CredentialRow { secret: secret.reveal().to_owned(), groups, allow, api })
     });
     let row = RulesRow {
         groups: rules.groups.clone(),
@@ -48,7 +50,8 @@ pub fn read_rules(key: &[u8], value: &[u8]) -> Option<(InstanceId, Rules)> {
     let instance = std::str::from_utf8(key).ok()?.parse().ok()?;
     let row: RulesRow = serde_json::from_slice(value).ok()?;
     let credentials = row.credentials.into_iter().map(|(key, row)| {
-        (key, Credential { secret: Secret::new(row.secret), groups: row.groups, allow: row.allow })
+        let CredentialRow { secret, groups, allow, api } = row;
+        (key, Credential { secret: Secret::new(secret), groups, allow, api })
     });
     let rules = Rules { groups: row.groups, topics: row.topics, credentials: credentials.collect() };
     Some((instance, rules))

@@ -180,6 +180,8 @@ pub struct Credential {
     pub groups: Option<BTreeSet<GroupId>>,
     /// What they may do.
     pub allow: Vec<Grant>,
+    /// What requests to the API that are signed with it may do: `R` ask, `W` change, `RW` both.
+    pub api: Option<Actions>,
 }
 
 /// Everything laid down for an instance.

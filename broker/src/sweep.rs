@@ -1,5 +1,5 @@
-//! Once a second: clients that fell silent, tokens that end, refusals that were not logged. Once a minute: offline
-//! messages, sessions, tokens and traces that are too old, and what the store was only to note is written.
+//! Once a second: figures, clients that fell silent, tokens that end, refusals that were not logged. Once a minute:
+//! offline messages, sessions, tokens and traces that are too old, and what the store was only to note is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) -> Result<(), std
             broker.store.write_noted();
         }
         for instance in broker.instances() {
+            instance.account.look(now);
             for client in instance.clients.all() {
                 end_if_silent(&client, now);
                 broker.watch_tokens(&client, now);

@@ -8,10 +8,12 @@ use service_kit::problem::Problem;
 
 use crate::broker::Broker;
 use crate::instance::Instance;
+use crate::nonces::Nonces;
 use crate::registry;
 use crate::rules::Rules;
 use crate::store::{Epoch, NotDurable};
 use crate::sync::locked;
+use signed::SignaturesRefused;
 
 /// Instances, groups, parent topics, credentials.
 mod admin;
@@ -27,6 +29,12 @@ mod openapi;
 mod page;
 /// Every path.
 pub mod routes;
+/// Sessions: whether clients are connected.
+mod sessions;
+/// Requests signed with an access key.
+mod signed;
+/// Figures of one instance.
+mod statistics;
 /// Tokens.
 mod tokens;
 /// Traces of devices and messages.
@@ -45,6 +53,9 @@ pub struct App {
     pub metrics: Metrics,
     /// Changes of rules, one at a time.
     changing: Mutex<()>,
+    /// What was signed lately.
+    nonces: Mutex<Nonces>,
+    signatures_refused: SignaturesRefused,
 }
 
 /// What an API says when its change is not on disk.
@@ -58,7 +69,9 @@ fn not_stored(error: &NotDurable) -> Problem {
 impl App {
     /// Puts the parts together.
     pub fn new(broker: Arc<Broker>, guard: Guard, readiness: Readiness, metrics: Metrics) -> Self {
-        App { broker, guard, readiness, metrics, changing: Mutex::default() }
+        let nonces = Mutex::new(Nonces::new(broker.clock.now()));
+        let signatures_refused = SignaturesRefused::new(&metrics);
+        App { broker, guard, readiness, metrics, changing: Mutex::default(), nonces, signatures_refused }
     }
 
     fn instance(&self, id: &str) -> Result<Arc<Instance>, Problem> {

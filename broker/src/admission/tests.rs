@@ -21,6 +21,7 @@ struct World {
 
 fn world() -> World {
     let credential = Credential {
+        api: None,
         secret: Secret::new("s3cret"),
         groups: Some(["GID_RTC_APP".parse().unwrap(), "GID_GONE_X".parse().unwrap()].into()),
         allow: vec![Grant { topic: "rtc-up/{device}".parse().unwrap(), actions: Actions::W }],

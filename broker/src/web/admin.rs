@@ -16,7 +16,7 @@ use wire::{GroupId, InstanceId};
 
 use super::App;
 use crate::credential::{self, CredentialMistake, check_access_key};
-use crate::rules::{Credential, Grant, ParentTopic, Rules};
+use crate::rules::{Actions, Credential, Grant, ParentTopic, Rules};
 use crate::sync::read_locked;
 
 /// An instance.
@@ -161,6 +161,9 @@ pub struct CredentialView {
     #[schema(value_type = Option<Vec<String>>)]
     groups: Option<BTreeSet<GroupId>>,
     allow: Vec<Grant>,
+    /// What requests to the API that it signs may do; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api: Option<Actions>,
 }
 
 /// What to lay down for an access key.
@@ -174,6 +177,8 @@ pub struct CredentialChange {
     groups: Option<BTreeSet<GroupId>>,
     /// What its clients may do below parent topics that exist; an empty list grants nothing but P2P messages to them.
     allow: Vec<Grant>,
+    /// Of requests to the API that it signs: `R` ask, `W` change, `RW` both. Absent: it signs none.
+    api: Option<Actions>,
 }
 
 /// The secret, once.
@@ -198,6 +203,7 @@ pub async fn list_credentials(
         access_key: access_key.clone(),
         groups: credential.groups.clone(),
         allow: credential.allow.clone(),
+        api: credential.api,
     });
     Ok(Json(views.collect()))
 }
@@ -228,7 +234,8 @@ pub async fn put_credential(
             let is_new = given.is_none() && had.is_none();
             let secret = given.or(had).unwrap_or_else(|| Secret::new(random::secret_text()));
             let made = is_new.then(|| secret.reveal().to_owned());
-            let credential = Credential { secret, groups: change.groups, allow: change.allow };
+            let credential =
+                Credential { secret, groups: change.groups, allow: change.allow, api: change.api };
             rules.credentials.insert(access_key.clone(), credential);
             Ok(made)
         })

@@ -1,11 +1,15 @@
 //! What `/openapi.json` says beyond the operations themselves: how to sign in, and the answers all operations share.
 
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Content, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Response, Schema, Type};
 
 /// The name of the security scheme.
 const BEARER: &str = "bearer";
+/// The name of the other one.
+const SIGNATURE: &str = "signature";
 
 /// An error answer (RFC 9457).
 fn problem_schema() -> Schema {
@@ -28,6 +32,10 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(BEARER, bearer);
+    let text =
+        "`HMAC-SHA256 <access key>:<signature>`, with X-Mqtt-Date and X-Mqtt-Nonce: docs/api-signature.md";
+    let signature = ApiKey::Header(ApiKeyValue::with_description("Authorization", text));
+    components.add_security_scheme(SIGNATURE, SecurityScheme::ApiKey(signature));
     components.schemas.insert("Problem".to_owned(), RefOr::T(problem_schema()));
     for item in document.paths.paths.values_mut() {
         let PathItem { get, put, post, delete, .. } = item;
@@ -41,10 +49,12 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
 }
 
 fn complete_operation(operation: &mut Operation, changes: bool) {
-    operation.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
+    let schemes = [BEARER, SIGNATURE].map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
+    operation.security = Some(schemes.to_vec());
     let mut shared = vec![
         ("400", "a query key or a body that this operation does not take"),
-        ("401", "no token, or a wrong one"),
+        ("401", "no token and no signature, or a wrong one"),
+        ("403", "signed with an access key that may not do this"),
     ];
     if operation.request_body.is_some() {
         shared.push(("413", "the body is larger than 1 MiB"));

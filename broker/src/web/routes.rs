@@ -1,22 +1,24 @@
-//! Every path of the API, by what it is about. All of `/api` needs the token.
+//! Every path of the API, by what it is about. All of `/api` needs the token, or a signature.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use service_kit::http::{require_token, standard_routes};
+use service_kit::http::standard_routes;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, admin, clients, device_credentials, messages, openapi, tokens, traces};
+use super::{
+    App, admin, clients, device_credentials, messages, openapi, sessions, signed, statistics, tokens, traces,
+};
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Broker API",
     description = "Administers instances, groups, parent topics, credentials, tokens and device credentials, shows clients, sends messages, and tells what happened to devices and messages. \
-                   Every path needs `Authorization: Bearer <api token>`. Errors are application/problem+json (RFC 9457). \
+                   Every path needs `Authorization: Bearer <api token>`; paths of an instance take the signature of an access key instead (docs/api-signature.md). Errors are application/problem+json (RFC 9457). \
                    What is unknown is refused and changes nothing: query keys, keys of bodies, values, and names that nobody created."
 ))]
 struct Api;
@@ -43,15 +45,21 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(clients::list))
         .routes(routes!(clients::show))
         .routes(routes!(clients::disconnect))
+        .routes(routes!(sessions::query))
+        .routes(routes!(sessions::show))
         // Messages.
         .routes(routes!(messages::send))
         // Traces.
         .routes(routes!(traces::show, traces::change))
         .routes(routes!(traces::devices))
         .routes(routes!(traces::messages))
+        // Figures.
+        .routes(routes!(statistics::show))
         .split_for_parts();
     let document = openapi::complete(document);
-    let api = api.layer(from_fn_with_state(app.guard.clone(), require_token)).with_state(app.clone());
+    let api = api
+        .layer(from_fn_with_state(app.clone(), signed::require_token_or_signature))
+        .with_state(app.clone());
     Router::new()
         .merge(api)
         .merge(standard_routes(app.readiness.clone(), app.metrics.clone()))

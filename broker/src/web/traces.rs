@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use service_kit::http::extract::{Body, NoQuery, Nothing, Queried};
 use service_kit::problem::Problem;
 use utoipa::{IntoParams, ToSchema};
 use wire::Timestamp;
 
 use super::App;
-use super::extract::{Body, Nothing};
-use super::page::check_limit;
+use super::page::LIMITS;
 use crate::instance::Instance;
 use crate::message_id::MessageId;
 use crate::trace::event::Action;
@@ -72,7 +72,7 @@ pub struct DevicesQuery {
     after: Option<u64>,
     /// How many at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Which events; what is absent excludes nothing. The next page is asked for with `after` = `next` of this one.
@@ -102,7 +102,7 @@ pub struct MessagesQuery {
     after: Option<u64>,
     /// How many at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
+    limit: Option<u32>,
 }
 
 /// Something that happened.
@@ -205,10 +205,11 @@ pub async fn show(
 /// Changes what is traced from here on, until the broker stops: like the traces it is in memory only.
 #[utoipa::path(put, path = "/api/v1/instances/{instance}/trace", request_body = TraceChange,
     responses((status = 204, description = "it takes effect"), (status = 404, description = "no such instance"),
-        (status = 400, description = "not JSON"), (status = 422, description = "a mode other than off, errors, all")))]
+        (status = 400, description = "not JSON, or a mode other than off, errors, all")))]
 pub async fn change(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    _: NoQuery,
     Body(change): Body<TraceChange>,
 ) -> Result<StatusCode, Problem> {
     app.instance(&id)?.account.trace.set_mode(change.mode);
@@ -218,11 +219,12 @@ pub async fn change(
 /// What happened to devices: connections, refused ones, subscriptions.
 #[utoipa::path(get, path = "/api/v1/instances/{instance}/traces/devices", params(DevicesQuery),
     responses((status = 200, body = TracePage), (status = 404, description = "no such instance"),
-        (status = 400, description = "an unknown query key, an action of messages, a time that ends before it begins or is longer than traces are kept, a limit outside 1 to 1000, or a value of another type")))]
+        (status = 400, description = "an unknown query key, or a value of another type"),
+        (status = 422, description = "an action of messages, a time that ends before it begins or is longer than traces are kept, or a limit outside 1 to 1000")))]
 pub async fn devices(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<DevicesQuery>,
+    Queried(query): Queried<DevicesQuery>,
 ) -> Result<Json<TracePage>, Problem> {
     let instance = app.instance(&id)?;
     let DevicesQuery { client_id, action, errors, begin, end, reverse, after, limit } = query;
@@ -237,7 +239,7 @@ pub async fn devices(
         end,
         after,
         order: order(reverse),
-        limit: check_limit(limit)?,
+        limit: LIMITS.check(limit)? as usize,
     };
     page(&instance, Of::Devices, filter).await
 }
@@ -245,11 +247,12 @@ pub async fn devices(
 /// What happened to messages.
 #[utoipa::path(get, path = "/api/v1/instances/{instance}/traces/messages", params(MessagesQuery),
     responses((status = 200, body = TracePage), (status = 404, description = "no such instance"),
-        (status = 400, description = "an unknown query key, no message ID, an action of devices, a time that ends before it begins or is longer than traces are kept, a limit outside 1 to 1000, or a value of another type")))]
+        (status = 400, description = "an unknown query key, no message ID, or a value of another type"),
+        (status = 422, description = "an action of devices, a time that ends before it begins or is longer than traces are kept, or a limit outside 1 to 1000")))]
 pub async fn messages(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<MessagesQuery>,
+    Queried(query): Queried<MessagesQuery>,
 ) -> Result<Json<TracePage>, Problem> {
     let instance = app.instance(&id)?;
     let MessagesQuery { client_id, message_id, topic, action, errors, begin, end, reverse, after, limit } =
@@ -266,7 +269,7 @@ pub async fn messages(
         end,
         after,
         order: order(reverse),
-        limit: check_limit(limit)?,
+        limit: LIMITS.check(limit)? as usize,
     };
     page(&instance, Of::Messages, filter).await
 }
@@ -293,7 +296,7 @@ fn check_action(of: Of, action: Option<Action>) -> Result<Option<Action>, Proble
     let there = Action::ALL.iter().filter(|known| known.is_of_device() == (of == Of::Devices));
     let there: Vec<_> = there.map(|known| known.as_str()).collect();
     let detail = format!("`{}` does not happen here; what does: {}", action.as_str(), there.join(", "));
-    Err(Problem::bad_request("action-invalid", detail))
+    Err(Problem::unprocessable("action-invalid", detail))
 }
 
 fn check_time(
@@ -304,13 +307,13 @@ fn check_time(
     if let (Some(begin), Some(end)) = (begin, end) {
         if begin > end {
             let detail = format!("`begin` {begin} is after `end` {end}");
-            return Err(Problem::bad_request("time-invalid", detail));
+            return Err(Problem::unprocessable("time-invalid", detail));
         }
         let age = instance.account.trace.age();
         if Timestamp::from_millis(end).since(Timestamp::from_millis(begin)) > age {
             let hours = age.as_secs() / 3600;
             let detail = format!("`begin` and `end` are further apart than traces are kept: {hours} hours");
-            return Err(Problem::bad_request("time-too-long", detail));
+            return Err(Problem::unprocessable("time-too-long", detail));
         }
     }
     let (first, last) = (Timestamp::EPOCH, Timestamp::MAX);

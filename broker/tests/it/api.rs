@@ -123,7 +123,7 @@ async fn a_credential_names_only_what_exists() {
         async |body: Value| answer(&broker, Method::PUT, "/mqtt-test/credentials/AKX", Some(body)).await;
     let grant = |topic: &str, actions: &str| json!({ "allow": [{ "topic": topic, "actions": actions }] });
     insta::assert_snapshot!(told(json!({})).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: missing field `allow` at line 1 column 2");
-    insta::assert_snapshot!(told(json!({ "allow": [], "colour": 1 })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `secret`, `groups`, `allow` at line 1 column 20");
+    insta::assert_snapshot!(told(json!({ "allow": [], "colour": 1 })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: colour: unknown field `colour`, expected one of `secret`, `groups`, `allow`, `api` at line 1 column 20");
     insta::assert_snapshot!(told(json!({ "allow": [{ "topic": "news/#", "actions": "R", "qos": 1 }] })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: allow[0].qos: unknown field `qos`, expected `topic` or `actions` at line 1 column 30");
     insta::assert_snapshot!(told(json!({ "allow": [], "groups": [] })).await, @"422 groups-empty: `groups` is empty, so nobody could sign in; leave it out for any group of the instance");
     insta::assert_snapshot!(told(json!({ "allow": [], "groups": ["RTC"] })).await, @"400 bad-body: Failed to deserialize the JSON body into the target type: groups[0]: group ID `RTC` has fewer than 7 characters at line 1 column 28");
@@ -203,32 +203,39 @@ async fn the_description_names_token_and_errors_of_every_operation() {
         let statuses = responses.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
         lines.push(format!("{}: {statuses}", name.replace("/api/v1/instances", "…")));
     }
-    insta::assert_snapshot!(lines.join("\n"), @r#"
-    get …: 200 400 401
-    put …/{instance}: 204 400 401 500 503
-    get …/{instance}/clients: 200 400 401 404 422
-    get …/{instance}/clients/{client_id}: 200 400 401 404
-    post …/{instance}/clients/{client_id}/disconnect: 204 400 401 404 409 500 503
-    get …/{instance}/credentials: 200 400 401 404
-    delete …/{instance}/credentials/{access_key}: 204 400 401 404 500 503
-    put …/{instance}/credentials/{access_key}: 200 400 401 404 413 415 422 500 503
-    get …/{instance}/device-credentials: 200 400 401 404 422
-    post …/{instance}/device-credentials: 201 400 401 404 409 413 415 422 500 503
-    delete …/{instance}/device-credentials/{client_id}: 204 400 401 404 500 503
-    get …/{instance}/device-credentials/{client_id}: 200 400 401 404
-    post …/{instance}/device-credentials/{client_id}/refresh: 200 400 401 404 500 503
-    get …/{instance}/groups: 200 400 401 404
-    delete …/{instance}/groups/{group}: 204 400 401 404 500 503
-    put …/{instance}/groups/{group}: 204 400 401 404 500 503
-    post …/{instance}/messages: 202 400 401 404 413 415 422 500 503
-    get …/{instance}/tokens: 200 400 401 404 422
-    post …/{instance}/tokens: 201 400 401 404 409 413 415 422 500 503
-    delete …/{instance}/tokens/{token_id}: 204 400 401 404 500 503
-    get …/{instance}/tokens/{token_id}: 200 400 401 404
-    get …/{instance}/topics: 200 400 401 404
-    delete …/{instance}/topics/{topic}: 204 400 401 404 500 503
-    put …/{instance}/topics/{topic}: 204 400 401 404 500 503
-    "#);
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    get …: 200 400 401 403
+    put …/{instance}: 204 400 401 403 500 503
+    get …/{instance}/clients: 200 400 401 403 404 422
+    get …/{instance}/clients/{client_id}: 200 400 401 403 404
+    post …/{instance}/clients/{client_id}/disconnect: 204 400 401 403 404 409 500 503
+    get …/{instance}/credentials: 200 400 401 403 404
+    delete …/{instance}/credentials/{access_key}: 204 400 401 403 404 500 503
+    put …/{instance}/credentials/{access_key}: 200 400 401 403 404 413 415 422 500 503
+    get …/{instance}/device-credentials: 200 400 401 403 404 422
+    post …/{instance}/device-credentials: 201 400 401 403 404 409 413 415 422 500 503
+    delete …/{instance}/device-credentials/{client_id}: 204 400 401 403 404 500 503
+    get …/{instance}/device-credentials/{client_id}: 200 400 401 403 404
+    post …/{instance}/device-credentials/{client_id}/refresh: 200 400 401 403 404 500 503
+    get …/{instance}/groups: 200 400 401 403 404
+    delete …/{instance}/groups/{group}: 204 400 401 403 404 500 503
+    put …/{instance}/groups/{group}: 204 400 401 403 404 500 503
+    post …/{instance}/messages: 202 400 401 403 404 413 415 422 500 503
+    post …/{instance}/sessions: 200 400 401 403 404 413 415 422 500 503
+    get …/{instance}/sessions/{client_id}: 200 400 401 403 404
+    get …/{instance}/statistics: 200 400 401 403 404
+    get …/{instance}/tokens: 200 400 401 403 404 422
+    post …/{instance}/tokens: 201 400 401 403 404 409 413 415 422 500 503
+    delete …/{instance}/tokens/{token_id}: 204 400 401 403 404 500 503
+    get …/{instance}/tokens/{token_id}: 200 400 401 403 404
+    get …/{instance}/topics: 200 400 401 403 404
+    delete …/{instance}/topics/{topic}: 204 400 401 403 404 500 503
+    put …/{instance}/topics/{topic}: 204 400 401 403 404 500 503
+    get …/{instance}/trace: 200 400 401 403 404
+    put …/{instance}/trace: 204 400 401 403 404 413 415 422 500 503
+    get …/{instance}/traces/devices: 200 400 401 403 404 422
+    get …/{instance}/traces/messages: 200 400 401 403 404 422
+    ");
 }
 
 #[tokio::test]
