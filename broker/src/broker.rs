@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::instance::Instance;
 use crate::lockout::Lockout;
-use crate::metrics::BrokerMetrics;
+use crate::metrics::{BrokerMetrics, InstanceCollector};
 use crate::numbering;
 use crate::provision;
 use crate::recovery::{self, Will};
@@ -129,7 +129,10 @@ impl Broker {
         };
         let wills = recovery::restore(&broker, opened.recovered, &opened.tables)?;
         broker.provision(provisioned);
-        Ok(Opened { broker: Arc::new(broker), wills, store_ended: opened.ended })
+        let broker = Arc::new(broker);
+        let collector = InstanceCollector(Arc::downgrade(&broker));
+        metrics.register(|registry| registry.register_collector(Box::new(collector)));
+        Ok(Opened { broker, wills, store_ended: opened.ended })
     }
 
     fn provision(&self, provisioned: Vec<(InstanceId, Rules)>) {

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prometheus_client::metrics::histogram::Histogram;
+use service_kit::clock::Stopwatch;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use wire::Timestamp;
@@ -121,6 +123,31 @@ pub enum DueOctets {
     Octets(Vec<u8>),
 }
 
+/// How long octets wait for their socket.
+#[derive(Debug)]
+pub struct Waits {
+    since: Option<Stopwatch>,
+    told: Histogram,
+}
+
+impl Waits {
+    /// None do.
+    pub fn new(told: Histogram) -> Self {
+        Waits { since: None, told }
+    }
+
+    fn begin(&mut self) {
+        self.since.get_or_insert_with(Stopwatch::start);
+    }
+
+    /// Everything is on its way.
+    pub fn end(&mut self) {
+        if let Some(since) = self.since.take() {
+            self.told.observe(since.elapsed().as_secs_f64());
+        }
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own reader")]
@@ -137,6 +164,8 @@ pub struct Link {
     pub socket: Option<Arc<TcpStream>>,
     /// The socket took less than it was given; its task waits until it takes more.
     pub blocked: bool,
+    /// Since octets wait for the socket, and where it is told how long they did.
+    pub waits: Waits,
     /// Wakes the connection's task.
     pub wake: Arc<Notify>,
     /// The task is to end the connection.
@@ -207,6 +236,7 @@ impl Link {
             return;
         }
         let Some(socket) = &self.socket else {
+            self.waits.begin();
             self.wake.notify_one();
             return;
         };
@@ -217,6 +247,7 @@ impl Link {
                 Ok(written) => self.out.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
+                    self.waits.begin();
                     self.wake.notify_one();
                     return;
                 }
@@ -226,6 +257,7 @@ impl Link {
                 }
             }
         }
+        self.waits.end();
     }
 
     /// Tells a client of MQTT 5 why the connection ends.

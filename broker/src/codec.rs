@@ -356,6 +356,14 @@ pub fn connect_level(frame: &Frame, octets: &[u8]) -> Option<u8> {
     (frame.first >> 4 == 1 && body.get(..6)? == b"\0\x04MQTT").then(|| body.get(6).copied())?
 }
 
+/// The same of a CONNECT that is too large to be taken whole; the outer `None` when it has not come yet.
+pub fn begun_connect_level(octets: &[u8]) -> Option<Option<u8>> {
+    const BYTES_UP_TO_LEVEL: usize = 7;
+    let header_bytes = octets.iter().skip(1).position(|octet| octet & 0x80 == 0)? + 2;
+    let begun = octets.get(..header_bytes + BYTES_UP_TO_LEVEL)?;
+    Some(connect_level(&Frame { first: octets[0], header_bytes, total_bytes: begun.len() }, begun))
+}
+
 /// Identifier and reason code; MQTT 3.1.1 has no reason codes.
 fn acknowledgement(kind: u8, body: &[u8], version: Version) -> Result<(u16, u8), CodecError> {
     let (id, rest) = body.split_first_chunk::<2>().ok_or(CodecError::Body(kind))?;

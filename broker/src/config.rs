@@ -12,12 +12,15 @@ use crate::session::SessionLimits;
 
 /// Bounds of tokens and device credentials.
 mod credentials;
+/// Names for URLs.
+mod endpoints;
 /// What is traced.
 mod trace;
 /// Listeners beside plain MQTT, and what all listeners of MQTT have in front of it.
 mod transports;
 
 pub use credentials::CredentialLimits;
+pub use endpoints::EndpointArgs;
 pub use trace::TraceArgs;
 pub use transports::TransportArgs;
 
@@ -82,6 +85,9 @@ pub struct Config {
     /// Bounds of tokens and device credentials
     #[command(flatten)]
     pub credentials: CredentialLimits,
+    /// Names for URLs
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
     /// Traces
     #[command(flatten)]
     pub trace: TraceArgs,
@@ -260,6 +266,7 @@ impl Config {
             (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
         }));
         mistakes.extend(self.transports.mistakes());
+        mistakes.extend(self.endpoints.mistakes());
         if self.profile == Profile::Standard && self.provision.is_some() {
             mistakes.push("--provision has no meaning in --profile standard".to_owned());
         }
@@ -311,6 +318,7 @@ mod tests {
         --mqtts needs --tls-cert and --tls-key
         --provision has no meaning in --profile standard
         ");
+        insta::assert_snapshot!(mistakes("--internet-host {instance}.example.com:1883"), @"--internet-host: `instance.example.com:1883` is neither an IP address nor a DNS name: up to 253 of 0-9 A-Z a-z _ - in parts of up to 63 with dots between; {instance} stands for the instance's ID");
         insta::assert_snapshot!(mistakes("--refuse-filters a,b"), @"--refuse-filters has no meaning in --profile strict: grants decide");
     }
 }

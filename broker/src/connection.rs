@@ -255,6 +255,7 @@ impl Peer {
     pub fn take_outbox(&self) -> bytes::Bytes {
         let taken = self.with_link(|_, link| {
             let octets = link.out.take();
+            link.waits.end();
             link.blocked = !octets.is_empty();
             octets
         });

@@ -31,6 +31,8 @@ pub mod credentials;
 pub mod devices;
 /// ● How one connection is spoken to.
 pub mod dialect;
+/// ● Under which URLs clients reach an instance.
+pub mod endpoints;
 /// Connections on their way to CONNACK.
 pub mod gate;
 /// A tenant.
@@ -120,6 +122,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::certificates::{Certificates, CertificatesError};
+use crate::endpoints::Doors;
 use crate::listen::Transport;
 
 pub use broker::{Broker, OpenError, check};
@@ -174,6 +177,17 @@ impl Listeners {
         })
     }
 
+    /// Where those of MQTT listen.
+    fn doors(&self) -> Result<Doors, std::io::Error> {
+        let at = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
+        Ok(Doors {
+            mqtt: self.mqtt.local_addr()?,
+            mqtts: at(&self.mqtts)?,
+            ws: self.websocket.local_addr()?,
+            wss: at(&self.wss)?,
+        })
+    }
+
     /// Those of MQTT, with how their connections speak.
     fn mqtt(self, certificates: Option<&Arc<Certificates>>) -> (Vec<(TcpListener, Transport)>, TcpListener) {
         let secure = |listener: Option<TcpListener>, transport: fn(Arc<Certificates>) -> Transport| {
@@ -218,7 +232,8 @@ pub async fn run_with(
 
     let workers = listen::Workers::start()?;
     let readiness = Readiness::new();
-    let app = Arc::new(web::App::new(broker.clone(), guard, readiness.clone(), metrics.clone()));
+    let doors = listeners.doors()?;
+    let app = Arc::new(web::App::new(broker.clone(), guard, readiness.clone(), metrics.clone(), doors));
     let stop = lifecycle.stopping();
     let connections = lifecycle.child();
     if let Some(certificates) = &certificates {

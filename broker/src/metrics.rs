@@ -16,10 +16,16 @@ use crate::sync::locked;
 
 /// Tokens and device credentials, counted.
 mod credentials;
+/// What each instance holds.
+mod instances;
+/// How long things take.
+mod timings;
 /// Messages and octets, counted.
 mod traffic;
 
 pub use credentials::CredentialMetrics;
+pub use instances::InstanceCollector;
+pub use timings::{Sample, TimingMetrics};
 pub use traffic::{Direction, KINDS, Kind, QOS_LEVELS, TrafficMetrics};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -40,6 +46,8 @@ pub struct BrokerMetrics {
     stored: Counter,
     /// Messages and octets.
     pub traffic: TrafficMetrics,
+    /// Durations.
+    pub timings: TimingMetrics,
     /// Tokens and device credentials.
     pub credentials: CredentialMetrics,
 }
@@ -57,6 +65,7 @@ impl BrokerMetrics {
             malformed: Counter::default(),
             stored: Counter::default(),
             traffic: metrics.register(TrafficMetrics::new),
+            timings: metrics.register(TimingMetrics::new),
             credentials: CredentialMetrics::default(),
         };
         metrics.register(|registry| {
@@ -91,6 +100,8 @@ impl BrokerMetrics {
             let seconds = figures.sync_seconds.clone();
             registry.register("store_sync_seconds", "Write and fsync of a batch", seconds);
             registry.register("store_batch_bytes", "Octets of a batch", figures.batch_bytes.clone());
+            let records = figures.batch_records.clone();
+            registry.register("store_batch_records", "Changes written with one fsync", records);
             registry.register_collector(Box::new(StoreCollector(store.clone())));
         });
         figures

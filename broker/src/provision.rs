@@ -3,6 +3,7 @@
 //! ```toml
 //! [[instance]]
 //! id = "mqtt-demo"
+//! internet_host = "mqtt-demo.example.com"    # absent: --internet-host; intranet_host likewise
 //! [[instance.group]]
 //! id = "GID_RTC_APP"
 //! [[instance.topic]]
@@ -27,6 +28,7 @@ use toml::de::{DeTable, DeValue};
 use wire::{GroupId, InstanceId};
 
 use crate::credential;
+use crate::endpoints::{HostName, Hosts};
 use crate::rules::{Actions, Credential, Grant, ParentTopic, Rules};
 
 /// Why a provisioning file cannot be used: every mistake, as `file:line: what`.
@@ -102,9 +104,11 @@ impl Reader<'_> {
     }
 
     fn instance(&mut self, entry: Entry<'_>) -> Option<(InstanceId, Rules)> {
-        self.check_keys(entry, &["id", "group", "topic", "credential"]);
+        self.check_keys(entry, &["id", "internet_host", "intranet_host", "group", "topic", "credential"]);
         let id = self.required(entry, "id");
-        let mut rules = Rules::default();
+        let mut host = |key: &str| entry.get(key).and_then(|value| self.parsed::<HostName>(value, key));
+        let hosts = Hosts { internet: host("internet_host"), intranet: host("intranet_host") };
+        let mut rules = Rules { hosts, ..Rules::default() };
         for group in self.entries(entry, "group", "group") {
             self.check_keys(group, &["id"]);
             let Some(id) = self.required::<GroupId>(group, "id") else { continue };
@@ -289,6 +293,23 @@ allow = [{ topic = "rtc-up/{device}", actions = "W" }]
         assert_eq!((rules.topics.len(), rules.groups.len()), (1, 1));
     }
 
+    #[test]
+    fn an_instance_may_have_names_for_its_urls() {
+        let named = |host: &str| {
+            read_text(&GOOD.replacen(
+                "id = \"mqtt-demo\"",
+                &format!("id = \"mqtt-demo\"\ninternet_host = \"{host}\""),
+                1,
+            ))
+        };
+        let rules = named("mqtt.example.com").unwrap().remove(0).1;
+        assert_eq!(
+            (rules.hosts.internet.unwrap().to_string(), rules.hosts.intranet),
+            ("mqtt.example.com".to_owned(), None)
+        );
+        insta::assert_snapshot!(named("mqtt://example.com").unwrap_err(), @"provision.toml:4: `internet_host`: `mqtt://example.com` is neither an IP address nor a DNS name: up to 253 of 0-9 A-Z a-z _ - in parts of up to 63 with dots between");
+    }
+
     fn why(from: &str, to: &str) -> String {
         assert!(GOOD.contains(from), "{from}");
         read_text(&GOOD.replacen(from, to, 1)).unwrap_err()
@@ -300,7 +321,7 @@ allow = [{ topic = "rtc-up/{device}", actions = "W" }]
     provision.toml:8: a credential needs `secret` or `secret_file`, one of them
     provision.toml:10: unknown key `secret_fil` of credential; its keys: access_key, secret, secret_file, groups, allow, api
     "#);
-        insta::assert_snapshot!(why("id = \"mqtt-demo\"", "id = \"mqtt-demo\"\ncolour = 1"), @"provision.toml:4: unknown key `colour` of instance; its keys: id, group, topic, credential");
+        insta::assert_snapshot!(why("id = \"mqtt-demo\"", "id = \"mqtt-demo\"\ncolour = 1"), @"provision.toml:4: unknown key `colour` of instance; its keys: id, internet_host, intranet_host, group, topic, credential");
         insta::assert_snapshot!(why("[[instance]]", "version = 1\n[[instance]]"), @"provision.toml:2: unknown key `version` of file; its keys: instance");
         insta::assert_snapshot!(why("id = \"GID_RTC_APP\"", "name = \"GID_RTC_APP\""), @r#"
     provision.toml:4: group without `id`

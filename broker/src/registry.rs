@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
 use wire::{GroupId, InstanceId};
 
+use crate::endpoints::Hosts;
 use crate::rules::{Actions, Credential, Grant, ParentTopic, Rules};
 use crate::store::tables::{RowChange, Table};
 
@@ -24,6 +25,8 @@ pub struct CredentialRow {
 /// The rules of an instance as they are written down.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct RulesRow {
+    #[serde(default)]
+    hosts: Hosts,
     groups: BTreeSet<GroupId>,
     topics: BTreeSet<ParentTopic>,
     credentials: BTreeMap<String, CredentialRow>,
@@ -36,6 +39,7 @@ pub fn put_rules(instance: &str, rules: &Rules) -> RowChange {
         (key.clone(), CredentialRow { secret: secret.reveal().to_owned(), groups, allow, api })
     });
     let row = RulesRow {
+        hosts: rules.hosts.clone(),
         groups: rules.groups.clone(),
         topics: rules.topics.clone(),
         credentials: credentials.collect(),
@@ -53,12 +57,19 @@ pub fn read_rules(key: &[u8], value: &[u8]) -> Option<(InstanceId, Rules)> {
         let CredentialRow { secret, groups, allow, api } = row;
         (key, Credential { secret: Secret::new(secret), groups, allow, api })
     });
-    let rules = Rules { groups: row.groups, topics: row.topics, credentials: credentials.collect() };
+    let rules = Rules {
+        hosts: row.hosts,
+        groups: row.groups,
+        topics: row.topics,
+        credentials: credentials.collect(),
+    };
     Some((instance, rules))
 }
 
 /// Adds and updates what `more` lays down.
 pub fn merge(rules: &mut Rules, more: Rules) {
+    rules.hosts.internet = more.hosts.internet.or(rules.hosts.internet.take());
+    rules.hosts.intranet = more.hosts.intranet.or(rules.hosts.intranet.take());
     rules.groups.extend(more.groups);
     rules.topics.extend(more.topics);
     rules.credentials.extend(more.credentials);

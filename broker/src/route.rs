@@ -151,7 +151,9 @@ impl Broker {
         }
         let retained_epoch = self.retain(&retained, sender);
         let wanted = Wanted { topic: retained.topic(), publisher: sender.key, is_here: is_open };
+        let sample = self.metrics.timings.matching();
         read_locked(&sender.instance.subscriptions).matches(&wanted, &mut deliveries.matches);
+        self.metrics.timings.matched(&sample);
         let has_receiver = !deliveries.matches.is_empty();
         let is_stored = |found: &Match<Arc<Client>>| self.is_stored(found, retained.qos);
         if self.store.is_refusing() && deliveries.matches.iter().any(is_stored) {

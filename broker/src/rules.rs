@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::codec::reason;
+use crate::endpoints::Hosts;
 use crate::permissions::Permissions;
 use crate::system;
 use crate::trie::Place;
@@ -187,6 +188,8 @@ pub struct Credential {
 /// Everything laid down for an instance.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
+    /// Under which names it is reached.
+    pub hosts: Hosts,
     /// Groups that exist.
     pub groups: BTreeSet<GroupId>,
     /// Parent topics that exist.

@@ -78,8 +78,8 @@ pub struct Session {
     inflight: VecDeque<Inflight>,
     next_packet_id: u16,
     receiving: BTreeSet<u16>,
-    /// Identifiers from before a restart that are not free yet; unlike the others they are in no order.
-    recovered_ids: BTreeSet<u16>,
+    /// So many from there on are free.
+    free_ahead: u16,
     /// Stored messages that were given an identifier since it was asked last: sequence number, identifier.
     newly_sent: Vec<(u64, u16)>,
 }
@@ -99,7 +99,7 @@ impl Session {
             inflight: VecDeque::new(),
             next_packet_id: 1,
             receiving: BTreeSet::new(),
-            recovered_ids: BTreeSet::new(),
+            free_ahead: 0,
             newly_sent: Vec::new(),
         }
     }
@@ -189,7 +189,6 @@ impl Session {
         let packet_id = packet_id.unwrap_or_else(|| self.take_packet_id());
         if let Err(why) = self.put(&outgoing, packet_id, dup, way) {
             self.stored -= usize::from(outgoing.body.stored().is_some());
-            self.recovered_ids.remove(&packet_id);
             return Some(Lost::of(why, &outgoing.body));
         }
         if let Some(stored) = outgoing.body.stored().filter(|_| !dup) {
@@ -287,7 +286,6 @@ impl Session {
         let index = self.waiting.iter().position(|waiting| waiting.outgoing.body.stored().is_some())?;
         let oldest = self.waiting.remove(index)?;
         self.stored -= 1;
-        self.free_recovered(oldest.packet_id);
         Some(Lost::of(Loss::Quota, &oldest.outgoing.body))
     }
 }

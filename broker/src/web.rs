@@ -7,6 +7,7 @@ use service_kit::metrics::Metrics;
 use service_kit::problem::Problem;
 
 use crate::broker::Broker;
+use crate::endpoints::Doors;
 use crate::instance::Instance;
 use crate::nonces::Nonces;
 use crate::registry;
@@ -21,6 +22,8 @@ mod admin;
 mod clients;
 /// Credentials of single devices.
 mod device_credentials;
+/// Under which URLs clients reach an instance.
+mod endpoints;
 /// Sending a message.
 mod messages;
 /// What the description of the API says of all operations.
@@ -51,6 +54,8 @@ pub struct App {
     pub readiness: Readiness,
     /// Figures.
     pub metrics: Metrics,
+    /// Where clients come in.
+    pub doors: Doors,
     /// Changes of rules, one at a time.
     changing: Mutex<()>,
     /// What was signed lately.
@@ -68,10 +73,25 @@ fn not_stored(error: &NotDurable) -> Problem {
 
 impl App {
     /// Puts the parts together.
-    pub fn new(broker: Arc<Broker>, guard: Guard, readiness: Readiness, metrics: Metrics) -> Self {
-        let nonces = Mutex::new(Nonces::new(broker.clock.now()));
+    pub fn new(
+        broker: Arc<Broker>,
+        guard: Guard,
+        readiness: Readiness,
+        metrics: Metrics,
+        doors: Doors,
+    ) -> Self {
+        let nonces = Mutex::new(Nonces::new(broker.started));
         let signatures_refused = SignaturesRefused::new(&metrics);
-        App { broker, guard, readiness, metrics, changing: Mutex::default(), nonces, signatures_refused }
+        App {
+            broker,
+            guard,
+            readiness,
+            metrics,
+            doors,
+            changing: Mutex::default(),
+            nonces,
+            signatures_refused,
+        }
     }
 
     fn instance(&self, id: &str) -> Result<Arc<Instance>, Problem> {

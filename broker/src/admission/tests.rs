@@ -27,6 +27,7 @@ fn world() -> World {
         allow: vec![Grant { topic: "rtc-up/{device}".parse().unwrap(), actions: Actions::W }],
     };
     let rules = Rules {
+        hosts: crate::endpoints::Hosts::default(),
         groups: ["GID_RTC_APP".parse().unwrap(), "GID_OTHER".parse().unwrap()].into(),
         topics: ["rtc-up".parse().unwrap()].into(),
         credentials: [("AK1".to_owned(), credential.clone()), ("AK2".to_owned(), credential)].into(),

@@ -20,7 +20,7 @@ use super::{Peer, TOPIC_ALIAS_MAX};
 use crate::access::Asked;
 use crate::admission::{Admitted, Refusal, code};
 use crate::broker::Broker;
-use crate::client::{Client, CloseReason, Link};
+use crate::client::{Client, CloseReason, Link, Waits};
 use crate::codec::answer::{self, ConnackProperties};
 use crate::codec::{Connect, Version, reason};
 use crate::config::DuplicateClient;
@@ -284,6 +284,7 @@ fn try_claim(
         due: std::collections::VecDeque::new(),
         socket: None,
         blocked: false,
+        waits: Waits::new(broker.metrics.timings.outbox()),
         wake: wake.clone(),
         closing: None,
         probe: false,

@@ -126,7 +126,16 @@ pub fn parse_connect(octets: &mut BytesMut) -> Result<Option<Connect>, ConnectFa
     if let Some(first) = octets.first().filter(|first| **first >> 4 != 1) {
         return Err(plain(CodecError::Type(first >> 4)));
     }
-    let Some(frame) = codec::frame(octets, CONNECT_BYTES_MAX).map_err(plain)? else { return Ok(None) };
+    let frame = match codec::frame(octets, CONNECT_BYTES_MAX) {
+        Ok(Some(frame)) => frame,
+        Ok(None) => return Ok(None),
+        // Not taken whole, but for long enough to know who is to be told.
+        Err(error @ CodecError::TooLarge(..)) => match codec::begun_connect_level(octets) {
+            Some(level) => return Err(ConnectFailure::Codec(error, level)),
+            None => return Ok(None),
+        },
+        Err(error) => return Err(plain(error)),
+    };
     let level = codec::connect_level(&frame, octets);
     let packet = octets.split_to(frame.total_bytes);
     match codec::read(&frame, &packet, Version::V4) {

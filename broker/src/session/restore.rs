@@ -12,7 +12,6 @@ impl Session {
         self.subscriptions.clear();
         self.receiving.clear();
         self.inflight.clear();
-        self.recovered_ids.clear();
         self.newly_sent.clear();
         let mut gone = Vec::new();
         self.waiting.retain_mut(|waiting| {
@@ -34,18 +33,10 @@ impl Session {
                 break;
             }
             gone.push(stored.clone());
-            let packet_id = self.waiting.pop_front().and_then(|waiting| waiting.packet_id);
+            self.waiting.pop_front();
             self.stored -= 1;
-            self.free_recovered(packet_id);
         }
         gone
-    }
-
-    /// What an identifier from before a restart stood for is not sent again.
-    pub(super) fn free_recovered(&mut self, packet_id: Option<u16>) {
-        if let Some(packet_id) = packet_id {
-            self.recovered_ids.remove(&packet_id);
-        }
     }
 
     /// Recovery: the client had this QoS 2 identifier open.
@@ -56,7 +47,6 @@ impl Session {
     /// Recovery: this message waits. Under an identifier, when it was under way before: it goes out first, with DUP.
     pub fn restore_waiting(&mut self, outgoing: Outgoing, packet_id: Option<u16>) {
         self.stored += 1;
-        self.recovered_ids.extend(packet_id);
         let index = if packet_id.is_some() { self.recovered_waiting() } else { self.waiting.len() };
         self.waiting.insert(index, Waiting { outgoing, packet_id });
     }
@@ -67,7 +57,6 @@ impl Session {
 
     /// Recovery: the client owes PUBCOMP for this identifier.
     pub fn restore_settling(&mut self, packet_id: u16) {
-        self.recovered_ids.insert(packet_id);
         self.inflight.push_back(Inflight { packet_id, outgoing: None, qos: Qos::ExactlyOnce });
     }
 
@@ -75,6 +64,7 @@ impl Session {
     /// again soon.
     pub fn begin_packet_ids(&mut self, at: u64) {
         self.next_packet_id = u16::try_from(at % u64::from(u16::MAX)).unwrap_or(0) + 1;
+        self.free_ahead = 0;
     }
 
     /// Stored messages that were given an identifier since this was asked last: sequence number, identifier.
@@ -87,8 +77,7 @@ impl Session {
         let is_it =
             |waiting: &Waiting| waiting.outgoing.body.stored().is_some_and(|stored| stored.seq == seq);
         let Some(index) = self.waiting.iter().position(is_it) else { return false };
-        let packet_id = self.waiting.remove(index).and_then(|waiting| waiting.packet_id);
-        self.free_recovered(packet_id);
+        self.waiting.remove(index);
         self.stored -= 1;
         true
     }

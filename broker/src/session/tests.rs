@@ -258,6 +258,28 @@ fn what_is_given_up_leaves_the_queue_and_is_not_sent_again() {
     assert_eq!(session.stored_count(), 1);
 }
 
+#[test]
+fn an_identifier_that_is_in_use_is_passed_over_lap_after_lap() {
+    let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
+    let mut send = |session: &mut Session, number: u64| {
+        deliver(session, live(number, Qos::AtLeastOnce), &mut out);
+        let sent = drain(&mut out);
+        sent.split_once('#').unwrap().1.parse::<u16>().unwrap()
+    };
+    // Two that are never acknowledged, far from each other.
+    let mut stuck = vec![send(&mut session, 0)];
+    for number in 1..200_000 {
+        let id = send(&mut session, number);
+        assert!(id != 0 && !stuck.contains(&id), "message {number} got {id}, which is in use");
+        if number == 40_000 {
+            stuck.push(id);
+        } else {
+            session.on_puback(id);
+        }
+    }
+    assert_eq!(session.inflight_count(), 2);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Deliver,

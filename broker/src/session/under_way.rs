@@ -1,6 +1,8 @@
 //! ● Messages that were sent and are not done: their identifiers, and what the client says of them. And the QoS 2
 //! identifiers of what the client sends.
 
+use std::collections::BTreeSet;
+
 use super::{Body, Inflight, Outgoing, Session};
 use crate::codec::reason;
 use crate::message::Qos;
@@ -17,31 +19,40 @@ pub enum Release {
 }
 
 impl Session {
-    /// Identifiers are given in turn and `inflight` is in order of giving, so the only one in the way is the oldest,
-    /// or one from before a restart.
+    /// Identifiers are given in turn. How far the next one in use is ahead is looked up when that many were given: once
+    /// in 65,535 messages, unless some are in use for so long.
     pub(super) fn take_packet_id(&mut self) -> u16 {
-        let mut id = self.next_packet_id;
-        while self.recovered_ids.contains(&id) {
-            id = following(id);
+        if self.free_ahead == 0 {
+            self.look_ahead();
         }
-        for held in self.inflight.iter().filter(|held| !self.recovered_ids.contains(&held.packet_id)) {
-            if held.packet_id != id {
-                break;
-            }
-            id = following(id);
-            while self.recovered_ids.contains(&id) {
+        let id = self.next_packet_id;
+        self.next_packet_id = following(id);
+        self.free_ahead = self.free_ahead.saturating_sub(1);
+        id
+    }
+
+    /// Moves on to an identifier that is free. Those given from now on are behind it, so they are not in the way before
+    /// it is looked up again; no more than the window are in use, so one is free.
+    fn look_ahead(&mut self) {
+        let under_way = self.inflight.iter().map(|held| held.packet_id);
+        let to_repeat = self.waiting.iter().filter_map(|waiting| waiting.packet_id);
+        let in_use: BTreeSet<u16> = under_way.chain(to_repeat).collect();
+        let mut id = self.next_packet_id;
+        for _ in 0..in_use.len() {
+            if in_use.contains(&id) {
                 id = following(id);
             }
         }
-        self.next_packet_id = following(id);
-        id
+        let ahead = in_use.range(id..).next().map(|other| other - id);
+        let around = in_use.first().map(|other| (u16::MAX - id) + other);
+        self.next_packet_id = id;
+        self.free_ahead = ahead.or(around).unwrap_or(u16::MAX).max(1);
     }
 
     /// PUBACK from the client: the message it is done with.
     pub fn on_puback(&mut self, packet_id: u16) -> Option<Body> {
         let index = self.position(packet_id, Qos::AtLeastOnce)?;
         let done = self.inflight.remove(index)?;
-        self.recovered_ids.remove(&packet_id);
         self.finish(done.outgoing)
     }
 
@@ -53,7 +64,6 @@ impl Session {
             return if is_answered { Release::Unknown } else { Release::Refused(None) };
         };
         if code >= reason::UNSPECIFIED {
-            self.recovered_ids.remove(&packet_id);
             let refused = self.inflight.remove(index).and_then(|held| held.outgoing);
             return Release::Refused(self.finish(refused));
         }
@@ -65,7 +75,6 @@ impl Session {
     pub fn on_pubcomp(&mut self, packet_id: u16) -> bool {
         let released = |held: &Inflight| held.packet_id == packet_id && held.outgoing.is_none();
         let Some(index) = self.inflight.iter().position(released) else { return false };
-        self.recovered_ids.remove(&packet_id);
         self.inflight.remove(index).is_some()
     }
 

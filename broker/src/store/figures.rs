@@ -33,6 +33,8 @@ pub struct StoreFigures {
     pub sync_seconds: Histogram,
     /// Octets of a batch.
     pub batch_bytes: Histogram,
+    /// Messages, acknowledgements and rows of a batch.
+    pub batch_records: Histogram,
     /// The log and its upkeep.
     pub journal: Mutex<Counts>,
 }
@@ -50,6 +52,7 @@ impl Default for StoreFigures {
             latency_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             sync_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             batch_bytes: Histogram::new(exponential_buckets(64.0, 4.0, 12)),
+            batch_records: Histogram::new(exponential_buckets(1.0, 4.0, 10)),
             journal: Mutex::default(),
         }
     }

@@ -155,6 +155,7 @@ impl Writer {
             figures.syncs.fetch_add(1, Ordering::Relaxed);
             figures.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
             figures.batch_bytes.observe(f64::from(u32::try_from(written.bytes).unwrap_or(u32::MAX)));
+            figures.batch_records.observe(f64::from(u32::try_from(ops.len()).unwrap_or(u32::MAX)));
         }
         figures.messages.fetch_add(written.messages, Ordering::Relaxed);
         figures.messages_skipped.fetch_add(written.skipped, Ordering::Relaxed);

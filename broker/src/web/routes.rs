@@ -11,7 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    App, admin, clients, device_credentials, messages, openapi, sessions, signed, statistics, tokens, traces,
+    App, admin, clients, device_credentials, endpoints, messages, openapi, sessions, signed, statistics,
+    tokens, traces,
 };
 
 #[derive(OpenApi)]
@@ -29,6 +30,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         // Instances and what is laid down for them.
         .routes(routes!(admin::list_instances))
         .routes(routes!(admin::put_instance))
+        .routes(routes!(endpoints::show, endpoints::change))
         .routes(routes!(admin::list_groups))
         .routes(routes!(admin::put_group, admin::delete_group))
         .routes(routes!(admin::list_topics))

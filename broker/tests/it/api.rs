@@ -217,6 +217,8 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     delete …/{instance}/device-credentials/{client_id}: 204 400 401 403 404 500 503
     get …/{instance}/device-credentials/{client_id}: 200 400 401 403 404
     post …/{instance}/device-credentials/{client_id}/refresh: 200 400 401 403 404 500 503
+    get …/{instance}/endpoints: 200 400 401 403 404
+    put …/{instance}/endpoints: 204 400 401 403 404 413 415 422 500 503
     get …/{instance}/groups: 200 400 401 403 404
     delete …/{instance}/groups/{group}: 204 400 401 403 404 500 503
     put …/{instance}/groups/{group}: 204 400 401 403 404 500 503

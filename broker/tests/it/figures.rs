@@ -116,3 +116,48 @@ async fn rates_are_those_of_the_last_seconds() {
     };
     tokio::time::timeout(crate::harness::PATIENCE, becomes).await.expect("the rate stayed 0");
 }
+
+#[tokio::test]
+async fn an_instance_tells_its_urls_and_can_be_named() {
+    let broker = TestBroker::start_with(&["--internet-host", "{instance}.example.com"]);
+    let shown = async || {
+        let told = ask(&broker, Method::GET, "endpoints", None).await.1.to_string();
+        let ports = [(broker.mqtt.port(), "<mqtt>"), (broker.websocket.port(), "<websocket>")];
+        ports.iter().fold(told, |told, (port, name)| told.replace(&format!(":{port}"), &format!(":{name}")))
+    };
+    insta::assert_snapshot!(shown().await, @r#"{"internet":{"mqtt":"mqtt://mqtt-test.example.com:<mqtt>","ws":"ws://mqtt-test.example.com:<websocket>/mqtt"},"intranet":{"mqtt":"mqtt://127.0.0.1:<mqtt>","ws":"ws://127.0.0.1:<websocket>/mqtt"}}"#);
+    let names = json!({ "internet_host": "broker.example.org", "intranet_host": "2001:db8::7" });
+    assert_eq!(ask(&broker, Method::PUT, "endpoints", Some(names)).await.0, 204);
+    insta::assert_snapshot!(shown().await, @r#"{"internet":{"mqtt":"mqtt://broker.example.org:<mqtt>","ws":"ws://broker.example.org:<websocket>/mqtt"},"intranet":{"mqtt":"mqtt://[2001:db8::7]:<mqtt>","ws":"ws://[2001:db8::7]:<websocket>/mqtt"}}"#);
+    let wrong = json!({ "internet_host": "example.org:1883" });
+    let (status, problem) = ask(&broker, Method::PUT, "endpoints", Some(wrong)).await;
+    insta::assert_snapshot!(format!("{status} {}", problem["detail"]), @r#"400 Bad Request "Failed to deserialize the JSON body into the target type: internet_host: `example.org:1883` is neither an IP address nor a DNS name: up to 253 of 0-9 A-Z a-z _ - in parts of up to 63 with dots between at line 1 column 36""#);
+    assert!(shown().await.contains("broker.example.org"));
+    let broker = broker.restart().await;
+    let told = ask(&broker, Method::GET, "endpoints", None).await.1;
+    assert!(told["internet"]["mqtt"].as_str().unwrap().starts_with("mqtt://broker.example.org:"), "{told}");
+}
+
+#[tokio::test]
+async fn gauges_and_durations_are_scraped() {
+    let broker = TestBroker::start();
+    broker.persistent("bob").await.disconnect().await;
+    let mut alice = broker.persistent("alice").await;
+    alice.subscribe(&[("news/#", 0)], &[0]).await;
+    alice.exchange(&publish("down/p2p/GID_TEST@@@bob", "kept", 1, 1), &[0x40, 2, 0, 1]).await;
+    for _ in 0..64 {
+        alice.send(&publish("news/x", "x", 0, 0)).await;
+        alice.receive().await;
+    }
+    for (name, least) in [
+        ("broker_offline_messages{instance=\"mqtt-test\"}", 1.0),
+        ("broker_offline_message_bytes{instance=\"mqtt-test\"}", 27.0),
+        ("broker_instance_connections{instance=\"mqtt-test\"}", 1.0),
+        ("broker_match_seconds_count", 1.0),
+        ("broker_store_batch_records_count", 1.0),
+        ("broker_store_latency_seconds_count", 1.0),
+    ] {
+        assert!(broker.metric(name).await >= least, "{name}");
+    }
+    assert!(broker.metric("broker_offline_messages{instance=\"mqtt-elsewhere\"}").await < 0.5);
+}

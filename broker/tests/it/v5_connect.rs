@@ -21,6 +21,24 @@ async fn reason(broker: &TestBroker, connect: &Connect5) -> u8 {
 }
 
 #[tokio::test]
+async fn a_connect_larger_than_16_kib_is_0x95_as_soon_as_its_version_is_known() {
+    let broker = TestBroker::start();
+    let mut client = Octets::open(broker.mqtt).await;
+    let huge = packet(0x10, &[&b"\0\x04MQTT\x05"[..], &vec![0; 20 * 1024]].concat());
+    client.send(&huge[..9]).await;
+    broker.metric_becomes("broker_handshakes", 1.0).await;
+    client.send(&huge[9..]).await;
+    let connack = client.packet().await;
+    assert_eq!((connack[0], connack[3]), (0x20, 0x95));
+    client.expect_closed().await;
+    // In 3.1.1 there is no word for it.
+    let mut client = Octets::open(broker.mqtt).await;
+    client.send(&packet(0x10, &[&b"\0\x04MQTT\x04"[..], &vec![0; 20 * 1024]].concat())).await;
+    client.expect_closed().await;
+    broker.metric_becomes("broker_packets_malformed_total", 2.0).await;
+}
+
+#[tokio::test]
 async fn connack_of_version_5_tells_what_the_broker_takes() {
     let broker = TestBroker::start();
     let (_client, connack) = broker.try_connect5(&Connect5::of("a")).await;

@@ -42,6 +42,8 @@ async fn packets_need_not_respect_the_borders_of_frames() {
     assert!(frame(&mut socket).await.ends_with(b"hello"));
     writer.exchange(&publish("down/p2p/GID_TEST@@@web", "you", 1, 2), &[0x40, 2, 0, 2]).await;
     assert!(frame(&mut socket).await.ends_with(b"you"));
+    let waited = broker.metric("broker_outbox_seconds_count").await;
+    assert!(waited >= 1.0, "only its own task can write: {waited}");
 }
 
 #[tokio::test]
