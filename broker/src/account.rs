@@ -7,6 +7,7 @@
 //! that whoever got them finds it counted and traced. Outside of that everything is handed over at once.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -83,14 +84,14 @@ thread_local! {
     static GATHERED: RefCell<Gathered> = RefCell::default();
 }
 
-/// Something is being done whose counts and events may gather; over when it is dropped.
+/// Something is being done whose counts and events may gather; over when it is dropped. It stays on its thread.
 #[derive(Debug)]
-pub struct Doing(());
+pub struct Doing(PhantomData<*const ()>);
 
 /// From here on counts and events of this thread gather.
 pub fn begin() -> Doing {
     GATHERED.with_borrow_mut(|gathered| gathered.depth += 1);
-    Doing(())
+    Doing(PhantomData)
 }
 
 impl Drop for Doing {
@@ -189,8 +190,9 @@ impl Account {
         if self.trace.takes_all() {
             let is_late = body.stored().is_some_and(|stored| stored.at < since);
             let action = if is_late { Action::PushOffline } else { Action::Push };
-            // Its publish has just been told, with the topic.
-            let topic = if is_late || message.retain { message.topic() } else { "" };
+            // Unless it waited for long or was read from disk, its publish has just been told, with the topic.
+            let is_told = !is_late && !sent.dup && !message.retain && !message.id.is_none();
+            let topic = if is_told { "" } else { message.topic() };
             let event = Event::new(now, action, client).of_message(body.id(), topic, *qos);
             self.tell(&Event { reason: if sent.dup { "repeated" } else { "" }, ..event });
         }
@@ -280,5 +282,5 @@ impl Account {
 
 /// A drop that concerns a message which nobody can read any more.
 pub fn of_message(now: Timestamp, client: &str, id: MessageId) -> Event<'_> {
-    Event::new(now, Action::Drop, client).of_message(id, "", Qos::AtMostOnce)
+    Event { number: id.number(), ..Event::new(now, Action::Drop, client) }
 }

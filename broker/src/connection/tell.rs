@@ -78,7 +78,7 @@ impl Peer {
     pub(super) fn tell_subscribed(&self, filter: &str, qos: Qos) {
         if self.traces_all() {
             let event = self.event(Action::Subscribe);
-            let code = Some(qos.number());
+            let (code, qos) = (Some(qos.number()), Some(qos));
             self.client.account.tell_device(&Event { topic: filter, qos, code, reason: "granted", ..event });
         }
     }

@@ -95,6 +95,11 @@ impl TrafficMetrics {
         self.bytes[direction as usize][kind as usize][qos].inc_by(count.bytes);
     }
 
+    /// Messages so far, in one direction and of one kind.
+    pub fn messages(&self, direction: Direction, kind: Kind) -> u64 {
+        self.messages[direction as usize][kind as usize].iter().map(Counter::get).sum()
+    }
+
     /// Messages were dropped.
     pub fn messages_dropped(&self, reason: &'static str, count: usize) {
         if count > 0 {

@@ -3,7 +3,7 @@
 //! ```text
 //! event = length u16 | action u8 | flags u8 | code u8 | client length u8 | topic length u16 | reason length u8
 //!       | note length u8 | count u32 | time i64 | number u64 | client | topic | reason | note
-//! flags = bit 0: an error, bits 1-2: QoS, bit 3: a code
+//! flags = bit 0: an error, bits 1-2: QoS or 3 for none, bit 3: a code
 //! ```
 //! Integers are little-endian. Texts are cut to what their length can say, at a character.
 
@@ -20,6 +20,7 @@ const SHORT_BYTES_MAX: usize = u8::MAX as usize;
 const TOPIC_BYTES_MAX: usize = 1024;
 
 const IS_ERROR: u8 = 1;
+const NO_QOS: u8 = 3;
 const HAS_CODE: u8 = 8;
 
 macro_rules! actions {
@@ -93,8 +94,8 @@ pub struct Event<'a> {
     pub action: Action,
     /// Whether it is one that `errors` keeps.
     pub is_error: bool,
-    /// Granted, or published with.
-    pub qos: Qos,
+    /// Granted, or published with; none when it is not known, or there is none.
+    pub qos: Option<Qos>,
     /// The code that was sent, or that came.
     pub code: Option<u8>,
     /// Receivers that matched, for a publish.
@@ -114,7 +115,7 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// With nothing but when, what and whose.
     pub fn new(time: Timestamp, action: Action, client: &'a str) -> Self {
-        let (qos, code, count, number) = (Qos::AtMostOnce, None, 0, 0);
+        let (qos, code, count, number) = (None, None, 0, 0);
         let (is_error, topic, reason, note) = (false, "", "", "");
         Event { time, action, is_error, qos, code, count, number, client, topic, reason, note }
     }
@@ -122,7 +123,7 @@ impl<'a> Event<'a> {
     /// The same of a message.
     #[must_use]
     pub fn of_message(self, id: MessageId, topic: &'a str, qos: Qos) -> Self {
-        Event { number: id.number(), topic, qos, ..self }
+        Event { number: id.number(), topic, qos: Some(qos), ..self }
     }
 
     /// The same for a reason that is an error.
@@ -144,7 +145,7 @@ impl<'a> Event<'a> {
         let mut head = [0; HEAD_BYTES];
         head[0..2].copy_from_slice(&u16::try_from(total).unwrap_or(u16::MAX).to_le_bytes());
         head[2] = self.action as u8;
-        head[3] = u8::from(self.is_error) | self.qos.number() << 1 | code;
+        head[3] = u8::from(self.is_error) | self.qos.map_or(NO_QOS, Qos::number) << 1 | code;
         head[4] = self.code.unwrap_or(0);
         head[5] = short(client);
         head[6..8].copy_from_slice(&u16::try_from(topic.len()).unwrap_or(0).to_le_bytes());
@@ -186,7 +187,7 @@ impl<'a> Event<'a> {
             time: Timestamp::from_millis(i64::from_le_bytes(*head.get(14..)?.first_chunk()?)),
             action,
             is_error: head[3] & IS_ERROR != 0,
-            qos: Qos::from_number(head[3] >> 1 & 3)?,
+            qos: Qos::from_number(head[3] >> 1 & 3),
             code: (head[3] & HAS_CODE != 0).then_some(head[4]),
             count: u32::from_le_bytes(*head.get(10..)?.first_chunk()?),
             number: u64::from_le_bytes(*head.get(22..)?.first_chunk()?),
@@ -212,7 +213,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_put_is_taken(
-            (action, qos, is_error) in (0..Action::ALL.len(), 0_u8..3, any::<bool>()),
+            (action, qos, is_error) in (0..Action::ALL.len(), 0_u8..4, any::<bool>()),
             (time, code, count, number) in (any::<i64>(), any::<Option<u8>>(), any::<u32>(), any::<u64>()),
             (client, topic, reason, note) in (".{0,60}", ".{0,200}", ".{0,60}", ".{0,60}"),
         ) {
@@ -220,7 +221,7 @@ mod tests {
                 time: Timestamp::from_millis(time),
                 action: Action::ALL[action],
                 is_error,
-                qos: Qos::from_number(qos).unwrap(),
+                qos: Qos::from_number(qos),
                 code,
                 count,
                 number,

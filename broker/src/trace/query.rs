@@ -57,7 +57,7 @@ pub struct Found {
     /// Whether it is an error.
     pub is_error: bool,
     /// Granted, or published with.
-    pub qos: Qos,
+    pub qos: Option<Qos>,
     /// The code that was sent, or that came.
     pub code: Option<u8>,
     /// Receivers that matched.

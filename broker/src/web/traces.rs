@@ -14,6 +14,7 @@ use wire::Timestamp;
 use super::App;
 use super::page::LIMITS;
 use crate::instance::Instance;
+use crate::message::Qos;
 use crate::message_id::MessageId;
 use crate::trace::event::Action;
 use crate::trace::query::{Filter, Found, Order, find};
@@ -171,7 +172,7 @@ fn event_view(instance: &Arc<str>, found: Found) -> TraceEvent {
         channel_id,
         message_id: message.map(|number| MessageId::from_number(number).to_string()),
         topic: some(found.topic),
-        qos: (!is_of_device || found.action == Action::Subscribe).then_some(found.qos.number()),
+        qos: found.qos.map(Qos::number),
         receivers: is_publish.then_some(found.count),
         code: found.code,
         reason: some(found.reason),

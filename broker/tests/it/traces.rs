@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use service_kit::clock::Clock;
 use wire::Timestamp;
 
-use crate::harness::{Connect, TOKEN, TestBroker, publish};
+use crate::harness::{Connect, TOKEN, TestBroker, publish, unsubscribe};
 
 const BOB: &str = "GID_TEST@@@bob";
 const ALL: &[&str] = &["--trace", "all"];
@@ -98,6 +98,49 @@ async fn the_whole_way_of_a_message_is_read_by_message_by_client_and_by_time() {
 }
 
 #[tokio::test]
+async fn what_is_kept_too_long_tells_so_and_a_restart_gives_the_rest_other_numbers() {
+    let clock = at(1000);
+    let broker = TestBroker::start_with_at(ALL, clock.clone());
+    broker.persistent("bob").await.disconnect().await;
+    let mut alice = broker.persistent("alice").await;
+    alice.exchange(&publish("down/p2p/GID_TEST@@@bob", "old", 1, 7), &[0x40, 2, 0, 7]).await;
+    clock.advance(Duration::from_hours(73));
+    alice.exchange(&publish("down/p2p/GID_TEST@@@bob", "young", 1, 7), &[0x40, 2, 0, 7]).await;
+    broker.persistent("bob").await.vanish();
+    insta::assert_snapshot!(told(&broker, "messages?action=expire").await, @"262801000 bob expire! expired down/p2p/bob");
+
+    let broker = broker.restart().await;
+    insta::assert_snapshot!(told(&broker, "messages").await, @"");
+    clock.advance(Duration::from_secs(1));
+    let mut bob = broker.persistent("bob").await;
+    bob.receive().await;
+    bob.expect_silence().await;
+    let id =
+        page(&broker, "messages?action=ack").await["events"][0]["message_id"].as_str().unwrap().to_owned();
+    assert!(id.starts_with('8'), "{id}");
+    insta::assert_snapshot!(told(&broker, &format!("messages?message_id={id}")).await, @r"
+    262802000 bob push_offline q1 repeated down/p2p/bob
+    262802000 bob ack q1 c0 down/p2p/bob
+    ");
+}
+
+#[tokio::test]
+async fn who_is_sent_away_by_an_administrator_made_no_error() {
+    let broker = TestBroker::start_with_at(ALL, at(1000));
+    let mut bob = broker.client("bob").await;
+    bob.exchange(&unsubscribe(7, &["news/x"]), &[0xB0, 2, 0, 7]).await;
+    let kicked = ask(&broker, Method::POST, "clients/GID_TEST@@@bob/disconnect", None).await;
+    assert_eq!(kicked.0, 204);
+    bob.expect_closed().await;
+    insta::assert_snapshot!(told(&broker, "devices").await, @r"
+    1000 bob connect c0 accepted
+    1000 bob unsubscribe c17 news/x
+    1000 bob close c152 closed by administrator
+    ");
+    insta::assert_snapshot!(told(&broker, "devices?errors=true").await, @"");
+}
+
+#[tokio::test]
 async fn a_message_to_subscribers_tells_who_matched_and_a_message_by_api_who_sent_it() {
     let broker = TestBroker::start_with_at(ALL, at(1000));
     let mut reader = broker.client("reader").await;
@@ -124,7 +167,7 @@ async fn a_message_to_subscribers_tells_who_matched_and_a_message_by_api_who_sen
     insta::assert_snapshot!(told(&broker, "messages?client_id=GID_TEST@@@nobody").await, @"1000 nobody drop! q1 p2p_unknown_client down/p2p/nobody");
     insta::assert_snapshot!(told(&broker, "devices?action=subscribe").await, @r"
     1000 reader subscribe q1 c1 granted news/#
-    1000 reader subscribe! q0 c135 not_authorized up/#
+    1000 reader subscribe! c135 not_authorized up/#
     ");
     insta::assert_snapshot!(told(&broker, "devices?client_id=GID_TEST@@@gone&reverse=true&limit=1").await, @"1000 gone close! c135 publish refused");
 }
