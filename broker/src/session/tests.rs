@@ -280,6 +280,22 @@ fn an_identifier_that_is_in_use_is_passed_over_lap_after_lap() {
     assert_eq!(session.inflight_count(), 2);
 }
 
+#[test]
+fn identifiers_go_round_while_the_window_is_full() {
+    let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
+    let mut under_way = VecDeque::new();
+    for number in 0..140_000 {
+        deliver(&mut session, live(number, Qos::AtLeastOnce), &mut out);
+        let sent = drain(&mut out);
+        let id: u16 = sent.split_once('#').unwrap().1.parse().unwrap();
+        assert!(id != 0 && !under_way.contains(&id), "message {number} got {id}, which is in use");
+        under_way.push_back(id);
+        if under_way.len() == LIMITS.inflight_max {
+            session.on_puback(under_way.pop_front().unwrap());
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Deliver,

@@ -44,9 +44,9 @@ impl Session {
             }
         }
         let ahead = in_use.range(id..).next().map(|other| other - id);
-        let around = in_use.first().map(|other| (u16::MAX - id) + other);
+        let around = || in_use.first().map(|other| (u16::MAX - id) + other);
         self.next_packet_id = id;
-        self.free_ahead = ahead.or(around).unwrap_or(u16::MAX).max(1);
+        self.free_ahead = ahead.or_else(around).unwrap_or(u16::MAX).max(1);
     }
 
     /// PUBACK from the client: the message it is done with.
