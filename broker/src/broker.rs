@@ -1,10 +1,13 @@
 //! The broker: its instances, its store, and what all connections share.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use service_kit::clock::Clock;
+use service_kit::lockout::{Locked, Lockout, Noted, Policy};
 use service_kit::metrics::Metrics;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -17,7 +20,6 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::instance::Instance;
-use crate::lockout::Lockout;
 use crate::metrics::BrokerMetrics;
 use crate::provision;
 use crate::recovery::{self, Will};
@@ -26,6 +28,10 @@ use crate::registry;
 use crate::rules::{Profile, Rules};
 use crate::store::{Store, StoreError, StoreFailed};
 use crate::sync::{locked, read_locked, write_locked};
+
+/// Ten wrong passwords within a minute lock a pair of address and client ID until five minutes after the last.
+const LOCKOUT: Policy =
+    Policy { failures_max: 10, window: Duration::from_mins(1), locked: Duration::from_mins(5) };
 
 /// Why a broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +61,7 @@ pub struct Broker {
     /// What happened.
     pub metrics: BrokerMetrics,
     /// Failed passwords.
-    pub lockout: Mutex<Lockout>,
+    lockout: Mutex<Lockout<(IpAddr, String)>>,
     /// Connections that have not finished CONNECT.
     pub gate: Arc<Gate>,
     refusals: Mutex<RefusalLog>,
@@ -115,7 +121,7 @@ impl Broker {
             clock,
             authenticator,
             store,
-            lockout: Mutex::default(),
+            lockout: Mutex::new(Lockout::new(LOCKOUT)),
             refusals: Mutex::default(),
             instances: RwLock::default(),
             next_client_key: AtomicU32::new(1),
@@ -183,6 +189,25 @@ impl Broker {
     /// Something was withdrawn; connections that live on it are closed after this, not before.
     pub fn note_withdrawal(&self) {
         self.withdrawals.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether credentials of this client ID from this address are judged.
+    pub fn check_locked(&self, address: IpAddr, client_id: &str, now: Timestamp) -> Result<(), Locked> {
+        locked(&self.lockout).check(&(address, client_id.to_owned()), now)
+    }
+
+    /// A wrong credential.
+    pub fn credential_failed(&self, address: IpAddr, client_id: &str, now: Timestamp) -> Result<(), Locked> {
+        let noted = locked(&self.lockout).failed((address, client_id.to_owned()), now)?;
+        if noted == Noted::OldestForgotten {
+            self.metrics.lockout_forgotten();
+        }
+        Ok(())
+    }
+
+    /// A right credential.
+    pub fn credential_proved(&self, address: IpAddr, client_id: &str, now: Timestamp) -> Result<(), Locked> {
+        locked(&self.lockout).succeeded(&(address, client_id.to_owned()), now)
     }
 
     /// Whether a refusal gets a line in the log; when there are too many, only their number does.

@@ -35,8 +35,6 @@ pub mod instance;
 mod lifetime;
 /// Listeners and threads.
 pub mod listen;
-/// ● Lock-out after repeated wrong passwords.
-pub mod lockout;
 /// ● Topic and payload in one allocation.
 pub mod message;
 /// What happened, counted.

@@ -40,6 +40,7 @@ pub struct BrokerMetrics {
     publish_refused: Family<ReasonLabel, Counter>,
     subscribe_refused: Family<ReasonLabel, Counter>,
     malformed: Counter,
+    lockouts_forgotten: Counter,
     received: [[Counter; 3]; 2],
     sent: [[Counter; 3]; 2],
     dropped: Family<ReasonLabel, Counter>,
@@ -70,6 +71,7 @@ impl BrokerMetrics {
             publish_refused: Family::default(),
             subscribe_refused: Family::default(),
             malformed: Counter::default(),
+            lockouts_forgotten: Counter::default(),
             received: by_kind(&received),
             sent: by_kind(&sent),
             dropped: Family::default(),
@@ -100,6 +102,8 @@ impl BrokerMetrics {
                 "Packets that break the standard",
                 figures.malformed.clone(),
             );
+            let help = "Pairs of address and client ID that a full table of failures forgot";
+            registry.register("lockouts_forgotten", help, figures.lockouts_forgotten.clone());
             registry.register("messages_received", "Messages published, by kind and QoS", received);
             registry.register("messages_sent", "Messages delivered, by kind and QoS", sent);
             registry.register("messages_dropped", "Messages dropped, by reason", figures.dropped.clone());
@@ -146,6 +150,11 @@ impl BrokerMetrics {
     /// A packet broke the standard.
     pub fn packet_malformed(&self) {
         self.malformed.inc();
+    }
+
+    /// A full table of failures forgot the pair that was quiet for longest.
+    pub fn lockout_forgotten(&self) {
+        self.lockouts_forgotten.inc();
     }
 
     /// A message came in.
