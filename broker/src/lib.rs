@@ -94,6 +94,7 @@ pub mod will;
 
 use std::sync::Arc;
 
+use audit_log::{AuditError, AuditLog};
 use service_kit::clock::Clock;
 use service_kit::http::{self, Guard, Readiness};
 use service_kit::lifecycle::{Lifecycle, LifecycleError};
@@ -131,6 +132,9 @@ pub enum RunError {
     /// It has no certificates to show.
     #[error("the broker cannot speak TLS")]
     Certificates(#[from] CertificatesError),
+    /// It could not open its audit log.
+    #[error("the audit log cannot be opened")]
+    Audit(#[from] AuditError),
     /// It could not make its threads.
     #[error("the connection threads cannot be started")]
     Workers(#[from] std::io::Error),
@@ -194,15 +198,25 @@ pub async fn run_with(
     let metrics = Metrics::new("broker");
     let guard = Guard::without_pages(config.api.token.clone(), clock.clone());
     let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
+    let audit_config = config.console.audit(&config.data_dir);
     let opened = Broker::open(config, clock, authenticator, &metrics)?;
     let broker = opened.broker;
+    let audit = open_audit(audit_config, &broker.clock).await?;
     broker.fire_recovered(opened.wills);
 
     let workers = listen::Workers::start()?;
     let readiness = Readiness::new();
-    let app = Arc::new(web::App::new(broker.clone(), guard, readiness.clone(), metrics.clone()));
     let stop = lifecycle.stopping();
     let connections = lifecycle.child();
+    let app = Arc::new(web::App {
+        broker: broker.clone(),
+        guard,
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        audit,
+        tasks: connections.clone(),
+        changing: tokio::sync::RwLock::default(),
+    });
     if let Some(certificates) = &certificates {
         let hangups = Certificates::hangups()?;
         lifecycle.spawn("certificates", certificates.clone().follow(hangups, stop.clone()));
@@ -237,4 +251,11 @@ pub async fn run_with(
     workers.finish();
     watched.drain().await?;
     Ok(connections_ended?)
+}
+
+/// Opening verifies every record, which takes a while: on a thread that may block.
+async fn open_audit(config: audit_log::Config, clock: &Clock) -> Result<AuditLog, AuditError> {
+    let now = clock.now();
+    let opened = tokio::task::spawn_blocking(move || AuditLog::open(config, now)).await;
+    opened.unwrap_or(Err(AuditError::Failed)).map(|(audit, _)| audit)
 }

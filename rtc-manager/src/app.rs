@@ -22,8 +22,7 @@ use crate::store::{Store, StoreError};
 pub type Pair = (IpAddr, UserId);
 
 /// Ten wrong secrets lock until the first of them is ten minutes old: a phone whose secret was mended waits no longer.
-const LOCKOUT: Policy =
-    Policy { failures_max: 10, window: Duration::from_mins(10), locked: Duration::ZERO };
+const LOCKOUT: Policy = Policy { failures_max: 10, window: Duration::from_mins(10), locked: Duration::ZERO };
 
 /// Nobody has failed yet.
 pub fn new_lockout() -> Arc<Mutex<Lockout<Pair>>> {

@@ -10,6 +10,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::operations::run_to_the_end;
 use super::{App, admin, clients, device_credentials, messages, openapi, tokens};
 
 #[derive(OpenApi)]
@@ -47,6 +48,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(messages::send))
         .split_for_parts();
     let document = openapi::complete(document);
+    let api = api.layer(from_fn_with_state(app.clone(), run_to_the_end));
     let api = api.layer(from_fn_with_state(app.guard.clone(), require_token)).with_state(app.clone());
     Router::new()
         .merge(api)

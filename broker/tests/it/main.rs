@@ -7,6 +7,7 @@ mod signing;
 
 mod accept;
 mod api;
+mod audit;
 mod bad_input;
 mod connect;
 mod credential_codes;

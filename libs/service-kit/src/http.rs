@@ -244,13 +244,19 @@ mod tests {
             clock.advance(Duration::from_secs(1));
         }
         let locked = sign_in("t0ken").await;
-        assert_eq!((locked.status().as_u16(), locked.headers()["retry-after"].as_bytes()), (429, &b"590"[..]));
+        assert_eq!(
+            (locked.status().as_u16(), locked.headers()["retry-after"].as_bytes()),
+            (429, &b"590"[..])
+        );
         assert!(!locked.headers().contains_key("set-cookie"));
         let page = locked.text().await.unwrap();
         assert!(page.contains("Try again in 10 minutes."), "{page}");
         let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
         let line = "test_http_refused_total{status=\"429\",kind=\"locked-out\"} 1";
-        assert!(metrics.contains(line) && metrics.contains("test_http_lockouts_forgotten_total 0"), "{metrics}");
+        assert!(
+            metrics.contains(line) && metrics.contains("test_http_lockouts_forgotten_total 0"),
+            "{metrics}"
+        );
         clock.advance(Duration::from_secs(590));
         assert_eq!(sign_in("t0ken").await.status(), 303);
         lifecycle.stop();

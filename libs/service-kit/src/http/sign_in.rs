@@ -29,8 +29,7 @@ use crate::problem::Problem;
 use crate::random;
 
 /// Ten wrong tokens from one address lock it until the first of them is ten minutes old.
-const LOCKOUT: Policy =
-    Policy { failures_max: 10, window: Duration::from_mins(10), locked: Duration::ZERO };
+const LOCKOUT: Policy = Policy { failures_max: 10, window: Duration::from_mins(10), locked: Duration::ZERO };
 
 /// What guards the operations that change something. Cheap to clone.
 #[derive(Clone, Debug)]
