@@ -18,7 +18,9 @@ use crate::admission::STANDARD_INSTANCE;
 use crate::certificates;
 use crate::client::Client;
 use crate::config::Config;
+use crate::console::{self, users::Users};
 use crate::gate::Gate;
+use crate::history::{Event, History};
 use crate::instance::Instance;
 use crate::metrics::BrokerMetrics;
 use crate::provision;
@@ -26,6 +28,7 @@ use crate::recovery::{self, Will};
 use crate::refusals::{LeftOut, RefusalLog, Refused};
 use crate::registry;
 use crate::rules::{Profile, Rules};
+use crate::store::tables::Table;
 use crate::store::{Store, StoreError, StoreFailed};
 use crate::sync::{locked, read_locked, write_locked};
 
@@ -64,6 +67,8 @@ pub struct Broker {
     lockout: Mutex<Lockout<(IpAddr, String)>>,
     /// Connections that have not finished CONNECT.
     pub gate: Arc<Gate>,
+    /// When clients came and went.
+    pub history: Mutex<History>,
     refusals: Mutex<RefusalLog>,
     instances: RwLock<BTreeMap<String, Arc<Instance>>>,
     next_client_key: AtomicU32,
@@ -76,6 +81,8 @@ pub struct Broker {
 pub struct Opened {
     /// The broker.
     pub broker: Arc<Broker>,
+    /// Users of the console.
+    pub users: Users,
     /// Wills of clients that were connected when the last run was killed: to fire.
     pub wills: Vec<Will>,
     /// Resolves when the store ends.
@@ -122,14 +129,18 @@ impl Broker {
             authenticator,
             store,
             lockout: Mutex::new(Lockout::new(LOCKOUT)),
+            history: Mutex::default(),
             refusals: Mutex::default(),
             instances: RwLock::default(),
             next_client_key: AtomicU32::new(1),
             withdrawals: AtomicU64::new(0),
         };
         let wills = recovery::restore(&broker, opened.recovered, &opened.tables)?;
+        let users =
+            opened.tables.rows(Table::Users).map_err(|error| OpenError::Store(StoreError::Tables(error)))?;
+        let users = console::restore(users)?;
         broker.provision(provisioned);
-        Ok(Opened { broker: Arc::new(broker), wills, store_ended: opened.ended })
+        Ok(Opened { broker: Arc::new(broker), users, wills, store_ended: opened.ended })
     }
 
     fn provision(&self, provisioned: Vec<(InstanceId, Rules)>) {
@@ -191,6 +202,13 @@ impl Broker {
         self.withdrawals.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Takes note of a client that came or went.
+    pub fn note_history(&self, event: Event) {
+        if locked(&self.history).note(event) {
+            self.metrics.bounds.history_forgotten();
+        }
+    }
+
     /// Whether credentials of this client ID from this address are judged.
     pub fn check_locked(&self, address: IpAddr, client_id: &str, now: Timestamp) -> Result<(), Locked> {
         locked(&self.lockout).check(&(address, client_id.to_owned()), now)
@@ -200,7 +218,7 @@ impl Broker {
     pub fn credential_failed(&self, address: IpAddr, client_id: &str, now: Timestamp) -> Result<(), Locked> {
         let noted = locked(&self.lockout).failed((address, client_id.to_owned()), now)?;
         if noted == Noted::OldestForgotten {
-            self.metrics.lockout_forgotten();
+            self.metrics.bounds.lockout_forgotten();
         }
         Ok(())
     }

@@ -261,6 +261,7 @@ impl Config {
             },
         ));
         mistakes.extend(self.transports.mistakes());
+        mistakes.extend(self.console.mistakes());
         if self.profile == Profile::Standard && self.provision.is_some() {
             mistakes.push("--provision has no meaning in --profile standard".to_owned());
         }

@@ -7,9 +7,10 @@ use service_kit::http::{Guard, Readiness};
 use service_kit::lifecycle::Lifecycle;
 use service_kit::metrics::Metrics;
 use service_kit::problem::Problem;
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 
 use crate::broker::Broker;
+use crate::console::Console;
 use crate::instance::Instance;
 use crate::store::NotDurable;
 
@@ -17,8 +18,12 @@ use crate::store::NotDurable;
 mod admin;
 /// Clients: who is connected, and closing connections.
 mod clients;
+/// The pages.
+mod console;
 /// Credentials of single devices.
 mod device_credentials;
+/// What charts show.
+mod live;
 /// Sending a message.
 mod messages;
 /// What the description of the API says of all operations.
@@ -31,6 +36,17 @@ mod page;
 pub mod routes;
 /// Tokens.
 mod tokens;
+
+pub use live::{Live, sample};
+
+/// Where something listens.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// What is spoken there.
+    pub name: &'static str,
+    /// As a client needs it.
+    pub address: String,
+}
 
 /// What handlers share.
 #[derive(Debug)]
@@ -45,6 +61,14 @@ pub struct App {
     pub metrics: Metrics,
     /// Who did what.
     pub audit: AuditLog,
+    /// The people at the console.
+    pub console: Console,
+    /// Where it listens.
+    pub endpoints: Vec<Endpoint>,
+    /// What its charts show.
+    pub figures: Live,
+    /// Reading the whole audit log again, one at a time.
+    pub verifying: Mutex<()>,
     /// Where operations run to their end.
     pub tasks: Lifecycle,
     /// Changes of rules, one at a time; what rests on rules, while they stay.

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use service_kit::config::{Secret, parse_secret};
+
+use crate::console::password::check_length;
+
 /// What the console is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConsoleArgs {
@@ -11,9 +15,19 @@ pub struct ConsoleArgs {
     /// File that keeps the head of the audit log in a second place; put it on another disk
     #[arg(long, env = "BROKER_AUDIT_HEAD", value_name = "FILE")]
     pub audit_head: Option<PathBuf>,
+    /// Password of the console's first user, `admin`, for the first start; without it, the console asks for one at
+    /// /setup. `@FILE` reads it from a file
+    #[arg(long, env = "BROKER_CONSOLE_PASSWORD", value_name = "PASSWORD|@FILE", value_parser = parse_secret, hide_env_values = true)]
+    pub console_password: Option<Secret>,
 }
 
 impl ConsoleArgs {
+    /// What cannot work.
+    pub fn mistakes(&self) -> Option<String> {
+        let outcome = check_length(self.console_password.as_ref()?);
+        outcome.err().map(|error| format!("--console-password: {error}"))
+    }
+
     /// Where the audit log is.
     pub fn audit(&self, data_dir: &Path) -> audit_log::Config {
         let dir = self.audit_dir.clone().unwrap_or_else(|| data_dir.join("audit"));

@@ -25,6 +25,7 @@ use crate::codec::answer::{self, ConnackProperties};
 use crate::codec::{Connect, Version, reason};
 use crate::config::DuplicateClient;
 use crate::dialect::Dialect;
+use crate::history::What;
 use crate::instance::Instance;
 use crate::outbox::Outbox;
 use crate::refusals::{Refused, shortened};
@@ -386,6 +387,7 @@ impl Peer {
             self.broker.pump(&self.client, session, link);
         });
         self.broker.metrics.connection_opened();
+        self.note_history(What::Connected(self.version.as_str()));
         debug!(client.id = %self.client.id, peer = %origin.peer, session_present, clean = self.clean, "connected");
     }
 }

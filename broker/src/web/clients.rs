@@ -110,7 +110,8 @@ pub async fn list(
     Ok(Json(views.take(limit as usize).collect()))
 }
 
-fn group_of(client: &Client) -> &str {
+/// The part of a client ID that names its group.
+pub(super) fn group_of(client: &Client) -> &str {
     client.id.split(wire::name::SEPARATOR).next().unwrap_or_default()
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use super::{App, not_stored};
+use crate::console::users::UserName;
 use crate::instance::Instance;
 use crate::registry;
 use crate::rules::Rules;
@@ -33,12 +34,29 @@ pub mod credentials;
 pub mod messages;
 /// Instances, groups, parent topics, access keys.
 pub mod registry_changes;
+/// Users of the console.
+pub mod users;
 
 /// Who does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor(String);
 
 impl Actor {
+    /// A user of the console.
+    pub fn user(name: &UserName) -> Self {
+        Actor(name.to_string())
+    }
+
+    /// The broker itself, as it is told when it starts.
+    pub fn broker() -> Self {
+        Actor("broker".to_owned())
+    }
+
+    /// Nobody knows.
+    pub fn unknown() -> Self {
+        Actor("unknown".to_owned())
+    }
+
     /// Whoever shows the API token.
     pub fn api() -> Self {
         Actor("api-token".to_owned())

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::operations::run_to_the_end;
-use super::{App, admin, clients, device_credentials, messages, openapi, tokens};
+use super::{App, admin, clients, console, device_credentials, messages, openapi, tokens};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -52,6 +52,7 @@ pub fn routes(app: &Arc<App>) -> Router {
     let api = api.layer(from_fn_with_state(app.guard.clone(), require_token)).with_state(app.clone());
     Router::new()
         .merge(api)
+        .merge(console::routes::routes(app))
         .merge(standard_routes(app.readiness.clone(), app.metrics.clone()))
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
 }

@@ -6,6 +6,8 @@
 //! `GET /login`     the page to sign in with the API token; `POST` starts a session, so that forms of pages work
 //! `POST /logout`   ends the session
 
+/// Cookies of signed-in browsers.
+mod cookie;
 /// What a request brings, parsed.
 pub mod extract;
 /// What is refused: told as a Problem or as a page for people, and counted.
@@ -34,9 +36,10 @@ use tracing::{debug, error, info};
 use crate::clock::Stopwatch;
 use crate::metrics::Metrics;
 use crate::problem::{Cause, Problem};
+pub use cookie::{cookie_name, find_cookie, set_cookie};
 use refusals::Refusals;
 pub use refusals::{LockoutForgotten, ToldByPage};
-pub use sign_in::{Guard, in_words, is_local, is_same_origin, require_token};
+pub use sign_in::{Guard, destination, in_words, is_same_origin, require_token, urlencode};
 
 /// Largest request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;

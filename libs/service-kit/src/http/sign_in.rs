@@ -19,6 +19,7 @@ use axum::{Extension, Router, response::AppendHeaders};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
+use super::cookie::{cookie_name, find_cookie, set_cookie};
 use super::refusals::{LockoutForgotten, ToldByPage};
 use super::session::{LASTS, Sessions};
 use super::{text, wants_page};
@@ -81,16 +82,11 @@ impl Guard {
     }
 
     fn key<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
-        let wanted = self.cookie_name(headers)?;
-        let pairs = text(headers, header::COOKIE).split(';').filter_map(|pair| pair.trim().split_once('='));
-        pairs.into_iter().find_map(|(name, value)| (name == wanted).then_some(value))
+        find_cookie(headers, &self.cookie_name(headers)?)
     }
 
     fn cookie_name(&self, headers: &HeaderMap) -> Option<String> {
-        let host = text(headers, header::HOST);
-        let port = host.rsplit_once(':').map_or("", |(_, port)| port);
-        let port = if port.bytes().all(|octet| octet.is_ascii_digit()) { port } else { "" };
-        self.cookie.map(|cookie| format!("{cookie}_{port}"))
+        self.cookie.map(|program| cookie_name(program, headers))
     }
 
     fn lockout(&self) -> MutexGuard<'_, Lockout<IpAddr>> {
@@ -174,7 +170,7 @@ async fn sign_in(
     }
     let key = random::secret_text();
     guard.sessions().start(key.clone(), guard.clock.now());
-    (set_cookie(&guard, &headers, &key, LASTS.as_secs()), Redirect::to(&next)).into_response()
+    (cookie_of(&guard, &headers, &key, LASTS.as_secs()), Redirect::to(&next)).into_response()
 }
 
 fn wrong_token(next: &str, noted: Noted) -> Response {
@@ -208,18 +204,17 @@ async fn sign_out(State(guard): State<Guard>, headers: HeaderMap) -> Response {
     if let Some(key) = guard.key(&headers).filter(|_| is_same_origin(&headers)) {
         guard.sessions().end(key);
     }
-    (set_cookie(&guard, &headers, "", 0), Redirect::to("/")).into_response()
+    (cookie_of(&guard, &headers, "", 0), Redirect::to("/")).into_response()
 }
 
-fn set_cookie(
+fn cookie_of(
     guard: &Guard,
     headers: &HeaderMap,
     key: &str,
     seconds: u64,
 ) -> AppendHeaders<[(header::HeaderName, String); 1]> {
     let name = guard.cookie_name(headers).unwrap_or_default();
-    let cookie = format!("{name}={key}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
-    AppendHeaders([(header::SET_COOKIE, cookie)])
+    AppendHeaders([(header::SET_COOKIE, set_cookie(&name, key, Some(seconds)))])
 }
 
 fn form(status: StatusCode, next: &str, complaint: &str) -> Response {
@@ -243,12 +238,13 @@ pub fn is_same_origin(headers: &HeaderMap) -> bool {
     host.is_some_and(|host| host == text(headers, header::HOST))
 }
 
-fn destination(next: Option<String>) -> String {
+/// Where to go after signing in: a path on this server, or its first page.
+pub fn destination(next: Option<String>) -> String {
     next.filter(|path| is_local(path)).unwrap_or_else(|| "/".to_owned())
 }
 
 /// A path on this server, and not another server's (`//host`).
-pub fn is_local(path: &str) -> bool {
+fn is_local(path: &str) -> bool {
     path.starts_with('/')
         && !path.starts_with("//")
         && !path.starts_with("/\\")
@@ -260,7 +256,8 @@ fn path_of(url: &str) -> Option<String> {
     Some(format!("/{path}")).filter(|path| is_local(path))
 }
 
-fn urlencode(text: &str) -> String {
+/// For a query.
+pub fn urlencode(text: &str) -> String {
     text.bytes()
         .map(|octet| match octet {
             b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' | b'~' | b'/' => {
