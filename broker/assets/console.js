@@ -17,7 +17,9 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") for (const details of opened()) details.open = false;
 });
 
-const SPAN_MS = 300_000;
+// As much as there is, of these.
+const SPANS_MS = [60_000, 120_000, 300_000];
+const SPAN_MAX_MS = SPANS_MS.at(-1);
 const WIDTH = 300;
 const HEIGHT = 90;
 const samples = [];
@@ -36,6 +38,15 @@ function ceiling(value) {
   return power * [1, 2, 5, 10].find((step) => step * power >= value);
 }
 
+function span() {
+  const age = samples.length > 0 ? samples.at(-1).at - samples[0].at : 0;
+  return SPANS_MS.find((one) => one >= age) ?? SPAN_MAX_MS;
+}
+
+function place(at, now) {
+  return WIDTH * (1 - (now - at) / span());
+}
+
 // Points with gaps where there is nothing to say.
 function path(figure, top, now) {
   let text = "";
@@ -43,7 +54,7 @@ function path(figure, top, now) {
   for (const sample of samples) {
     const value = sample[figure];
     if (value === null) { isDrawing = false; continue; }
-    const x = WIDTH * (1 - (now - sample.at) / SPAN_MS);
+    const x = place(sample.at, now);
     const y = HEIGHT * (1 - value / top);
     text += `${isDrawing ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
     // A value without neighbours is a short stroke.
@@ -66,10 +77,11 @@ function draw(chart, now) {
   const top = ceiling(Math.max(0, ...values));
   const shapes = lines.map((line, n) => shape(`l${n}`, path(line.dataset.line, top, now)));
   if (lines.length === 1 && samples.length > 1 && samples.every((sample) => sample[lines[0].dataset.line] !== null)) {
-    const first = WIDTH * (1 - (now - samples[0].at) / SPAN_MS);
+    const first = place(samples[0].at, now);
     shapes.unshift(shape("a0", `${path(lines[0].dataset.line, top, now)}L${WIDTH} ${HEIGHT}L${first.toFixed(1)} ${HEIGHT}Z`));
   }
   chart.querySelector("svg").replaceChildren(...shapes);
+  chart.querySelector(".axis span").textContent = `${span() / 60_000} min ago`;
   const unit = chart.dataset.unit;
   chart.querySelector(".top").textContent = `${number(top)}${unit ? ` ${unit}` : ""}`;
   for (const line of lines) {
@@ -98,7 +110,7 @@ function listen() {
     const newest = samples.at(-1)?.at ?? 0;
     samples.push(...JSON.parse(event.data).filter((sample) => sample.at > newest));
     const end = samples.at(-1)?.at ?? 0;
-    while (samples.length > 0 && samples[0].at <= end - SPAN_MS) samples.shift();
+    while (samples.length > 0 && samples[0].at <= end - SPAN_MAX_MS) samples.shift();
     show();
   });
   addEventListener("pagehide", () => events.close());

@@ -10,6 +10,8 @@ mod api;
 mod audit;
 mod bad_input;
 mod connect;
+mod console;
+mod console_browser;
 mod credential_codes;
 mod device_credentials;
 mod durability;
