@@ -191,6 +191,8 @@ struct ClientPage {
     frame: Frame,
     client: ClientRow,
     history: Vec<EventRow>,
+    /// Where a test message to it begins.
+    p2p_topic: Option<String>,
     events_max: usize,
 }
 
@@ -204,7 +206,10 @@ pub async fn show(
     let frame = Frame::new(&app, visitor, Section::Clients, Some(&instance));
     let events = locked(&app.broker.history).of(&instance, &client_id, EVENTS);
     let path = frame.at(&format!("clients/{}", segment(&client_id)));
+    let rules = app.instance(&instance)?.rules();
+    let parent = rules.topics.first().filter(|_| frame.is_admin());
     Ok(page(&ClientPage {
+        p2p_topic: parent.map(|parent| format!("{}/p2p/{client_id}", parent.as_str())),
         client: ClientRow::new(&client, path),
         history: events.into_iter().map(EventRow::from).collect(),
         events_max: crate::history::EVENTS_MAX,
