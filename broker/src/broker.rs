@@ -168,6 +168,11 @@ impl Broker {
         instances.entry(id.to_owned()).or_insert_with(|| Arc::new(Instance::new(id, rules))).clone()
     }
 
+    /// Takes an instance away.
+    pub fn remove_instance(&self, id: &str) {
+        write_locked(&self.instances).remove(id);
+    }
+
     /// Every instance, in order of ID.
     pub fn instances(&self) -> Vec<Arc<Instance>> {
         read_locked(&self.instances).values().cloned().collect()

@@ -38,16 +38,18 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// One starts. `key` and `csrf` are random.
-    pub fn start(&mut self, key: String, csrf: String, user: UserName, now: Timestamp) {
+    /// One starts; whether another had to end for it. `key` and `csrf` are random.
+    pub fn start(&mut self, key: String, csrf: String, user: UserName, now: Timestamp) -> bool {
         self.by_key.retain(|_, session| session.is_running(now));
-        if self.by_key.len() >= SESSIONS_MAX {
+        let is_full = self.by_key.len() >= SESSIONS_MAX;
+        if is_full {
             let oldest = self.by_key.iter().min_by_key(|(_, session)| session.used);
             let oldest = oldest.map(|(key, _)| key.clone());
             oldest.and_then(|key| self.by_key.remove(&key));
         }
         let session = Session { user, csrf, notice: None, ends: now.plus(LASTS), used: now };
         self.by_key.insert(key, session);
+        is_full
     }
 
     /// The one under this key, which is being used.
@@ -96,8 +98,8 @@ mod tests {
         Timestamp::EPOCH.plus(Duration::from_secs(secs))
     }
 
-    fn start(sessions: &mut Sessions, key: &str, name: &str, now: Timestamp) {
-        sessions.start(key.to_owned(), format!("csrf of {key}"), user(name), now);
+    fn start(sessions: &mut Sessions, key: &str, name: &str, now: Timestamp) -> bool {
+        sessions.start(key.to_owned(), format!("csrf of {key}"), user(name), now)
     }
 
     #[test]
@@ -133,10 +135,10 @@ mod tests {
     fn one_too_many_ends_the_one_that_was_used_least_recently() {
         let mut sessions = Sessions::default();
         for n in 0..SESSIONS_MAX {
-            start(&mut sessions, &n.to_string(), "anna", secs(n as u64));
+            assert!(!start(&mut sessions, &n.to_string(), "anna", secs(n as u64)));
         }
         sessions.uses("0", secs(1000)).unwrap();
-        start(&mut sessions, "new", "anna", secs(1001));
+        assert!(start(&mut sessions, "new", "anna", secs(1001)));
         assert!(!sessions.is_running("1", secs(1001)));
         assert!(sessions.is_running("0", secs(1001)) && sessions.is_running("new", secs(1001)));
     }

@@ -65,6 +65,19 @@ pub async fn put_instance(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Deletes an instance in which there is nothing: no group, parent topic, access key, client and retained message.
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}",
+    responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance"),
+        (status = 409, description = "there is still something in it")))]
+pub async fn delete_instance(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    _: Nothing,
+) -> Result<StatusCode, Problem> {
+    app.delete_instance(&Actor::api(), &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Lists groups.
 #[utoipa::path(get, path = "/api/v1/instances/{instance}/groups",
     responses((status = 200, body = Vec<String>), (status = 404, description = "no such instance")))]

@@ -99,7 +99,7 @@ pub(super) async fn figures(
 async fn next(mut listener: Listener) -> Option<(Result<Event, Infallible>, Listener)> {
     let samples = match listener.past.take() {
         Some(past) => past,
-        None => vec![newest(&mut listener.news).await?],
+        None => vec![newest(&mut listener).await?],
     };
     let now = listener.app.now();
     if !locked(&listener.app.console.sessions).is_running(&listener.key, now) {
@@ -109,12 +109,12 @@ async fn next(mut listener: Listener) -> Option<(Result<Event, Infallible>, List
     Some((Ok(Event::default().event("figures").data(data)), listener))
 }
 
-async fn newest(news: &mut Receiver<Sample>) -> Option<Sample> {
+async fn newest(listener: &mut Listener) -> Option<Sample> {
     loop {
-        match news.recv().await {
+        match listener.news.recv().await {
             Ok(sample) => return Some(sample),
             // What was missed comes with the next page; a chart has a gap.
-            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Lagged(missed)) => listener.app.broker.metrics.bounds.samples_missed(missed),
             Err(RecvError::Closed) => return None,
         }
     }

@@ -155,6 +155,8 @@ impl App {
     ) -> Result<T, Problem> {
         self.check_disk()?;
         let one_at_a_time = self.changing.write().await;
+        // It may have been deleted meanwhile.
+        self.instance(&instance.id)?;
         let mut rules = (*instance.rules()).clone();
         let RuleChange { outcome, deed, withdrawn } = change(&mut rules)?;
         let intent = self.intend(actor, deed).await?;

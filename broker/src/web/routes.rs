@@ -27,7 +27,7 @@ pub fn routes(app: &Arc<App>) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Api::openapi())
         // Instances and what is laid down for them.
         .routes(routes!(admin::list_instances))
-        .routes(routes!(admin::put_instance))
+        .routes(routes!(admin::put_instance, admin::delete_instance))
         .routes(routes!(admin::list_groups))
         .routes(routes!(admin::put_group, admin::delete_group))
         .routes(routes!(admin::list_topics))

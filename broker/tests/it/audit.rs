@@ -32,6 +32,14 @@ fn records(broker: &TestBroker) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Action and subject of a record of the API.
+fn told(record: &Value, token_id: &str) -> String {
+    assert_eq!(record["actor"], "api-token");
+    assert_eq!(record["time"], NOON.as_millis());
+    let subject = record["subject"].as_str().unwrap().replace(token_id, "<token>");
+    format!("{} {subject}", record["action"].as_str().unwrap())
+}
+
 #[tokio::test]
 async fn every_operation_of_the_api_is_on_record_without_secrets_when_it_is_answered() {
     let broker = TestBroker::start_at(Clock::manual(NOON));
@@ -52,6 +60,7 @@ async fn every_operation_of_the_api_is_on_record_without_secrets_when_it_is_answ
         (Method::PUT, "/mqtt-new/credentials/AK5", Some(credential)),
         (Method::DELETE, "/mqtt-new/credentials/AK5", None),
         (Method::DELETE, "/mqtt-new/topics/news", None),
+        (Method::DELETE, "/mqtt-new", None),
         (Method::DELETE, &revoked, None),
         (Method::POST, "/mqtt-test/device-credentials/GID_TEST@@@d/refresh", None),
         (Method::DELETE, "/mqtt-test/device-credentials/GID_TEST@@@d", None),
@@ -65,13 +74,7 @@ async fn every_operation_of_the_api_is_on_record_without_secrets_when_it_is_answ
     assert_eq!(client.receive().await.payload, "open sesame");
     client.expect_closed().await;
     let token_id = issued["token_id"].as_str().unwrap();
-    let line = |record: &Value| {
-        assert_eq!(record["actor"], "api-token");
-        assert_eq!(record["time"], NOON.as_millis());
-        let subject = record["subject"].as_str().unwrap().replace(token_id, "<token>");
-        format!("{} {subject}", record["action"].as_str().unwrap())
-    };
-    let lines: Vec<String> = records(&broker).iter().map(line).collect();
+    let lines: Vec<String> = records(&broker).iter().map(|record| told(record, token_id)).collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
     token.issued mqtt-test/<token>
     device-credential.registered mqtt-test/GID_TEST@@@d
@@ -82,6 +85,7 @@ async fn every_operation_of_the_api_is_on_record_without_secrets_when_it_is_answ
     credential.put mqtt-new/AK5
     credential.deleted mqtt-new/AK5
     topic.deleted mqtt-new/news
+    instance.deleted mqtt-new
     token.revoked mqtt-test/<token>
     device-credential.refreshed mqtt-test/GID_TEST@@@d
     device-credential.unregistered mqtt-test/GID_TEST@@@d

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
+use service_kit::http::extract::Params;
 use service_kit::problem::Problem;
 
 use super::Visitor;
@@ -27,6 +28,11 @@ pub struct InstanceRow {
 }
 
 impl InstanceRow {
+    /// For templates: whether it can be deleted, as far as this row tells.
+    pub fn is_empty(&self) -> bool {
+        self.groups + self.topics + self.credentials + self.clients + self.retained == 0
+    }
+
     /// For templates.
     pub fn path(&self, rest: &str) -> String {
         format!("/instances/{}/{rest}", segment(&self.id))
@@ -69,6 +75,17 @@ fn answer(app: &App, visitor: Visitor, complaint: &Complaint) -> Response {
 /// `GET /instances`
 pub async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Response {
     answer(&app, visitor, &Complaint::default())
+}
+
+/// `POST /instances/{instance}/delete`
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    Params(instance): Params<String>,
+    Change(sent): Change,
+) -> Result<Response, Problem> {
+    app.delete_instance(&sent.visitor.actor(), &instance).await?;
+    sent.visitor.notice(&app, &format!("Instance {instance} is deleted."));
+    Ok(Redirect::to("/instances").into_response())
 }
 
 /// `POST /instances`

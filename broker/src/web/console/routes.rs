@@ -49,6 +49,7 @@ pub fn routes(app: &Arc<App>) -> Router {
 
 fn of_instance() -> Router<Arc<App>> {
     Router::new()
+        .route("/delete", post(instances::delete))
         .route("/topics", get(topics::list).post(topics::create))
         .route("/topics/{topic}/delete", post(topics::delete))
         .route("/messages", post(topics::send))

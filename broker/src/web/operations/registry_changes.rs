@@ -9,11 +9,13 @@ use service_kit::random;
 use wire::{GroupId, InstanceId};
 
 use super::{Actor, Deed, RuleChange};
+use crate::admission::STANDARD_INSTANCE;
 use crate::credential::{self, CredentialMistake, check_access_key};
 use crate::instance::Instance;
 use crate::refusals::shortened;
 use crate::registry;
 use crate::rules::{Credential, Grant, ParentTopic, Rules};
+use crate::sync::read_locked;
 use crate::web::App;
 
 /// What to lay down for an access key.
@@ -41,6 +43,20 @@ impl App {
         let instance = self.broker.add_instance(id.as_str(), Rules::default());
         let row = registry::put_rules(id.as_str(), &instance.rules());
         let epoch = self.broker.store.submit_rows(vec![row], None);
+        drop(one_at_a_time);
+        let stored = self.durable(epoch).await;
+        self.settle(intent, stored).await
+    }
+
+    /// Deletes an instance in which there is nothing.
+    pub async fn delete_instance(&self, actor: &Actor, id: &str) -> Result<(), Problem> {
+        self.check_disk()?;
+        let one_at_a_time = self.changing.write().await;
+        // Without access keys nobody can come in meanwhile.
+        check_empty(&*self.instance(id)?)?;
+        let intent = self.intend(actor, Deed::plain("instance.deleted", id.to_owned())).await?;
+        let epoch = self.broker.store.submit_rows(vec![registry::delete_rules(id)], None);
+        self.broker.remove_instance(id);
         drop(one_at_a_time);
         let stored = self.durable(epoch).await;
         self.settle(intent, stored).await
@@ -160,6 +176,28 @@ impl App {
     fn close_signed_by(&self, instance: &Instance, access_key: &str) {
         self.broker.close_where(instance, |signer| signer.access_key() == Some(access_key));
     }
+}
+
+fn check_empty(instance: &Instance) -> Result<(), Problem> {
+    let rules = instance.rules();
+    let counts = [
+        ("groups", rules.groups.len()),
+        ("parent topics", rules.topics.len()),
+        ("access keys", rules.credentials.len()),
+        ("clients", instance.clients.count()),
+        ("retained messages", read_locked(&instance.retained).count()),
+    ];
+    let left: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| format!("{count} {what}"))
+        .collect();
+    if left.is_empty() && instance.id != STANDARD_INSTANCE {
+        return Ok(());
+    }
+    let left = if left.is_empty() { "the standard profile".to_owned() } else { left.join(", ") };
+    let detail = format!("instance `{}` still has {left}; only an empty one can be deleted", instance.id);
+    Err(Problem::conflict("instance-not-empty", detail))
 }
 
 /// Without its secret.

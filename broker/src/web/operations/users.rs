@@ -159,7 +159,9 @@ impl App {
         let known = read_locked(&self.console.users).find(name).map(|_| ()).ok_or(UsersError::Unknown);
         self.settle(intent, known.map_err(Problem::from)).await?;
         let (key, csrf) = (random::secret_text(), random::secret_text());
-        locked(&self.console.sessions).start(key.clone(), csrf, name.clone(), now);
+        if locked(&self.console.sessions).start(key.clone(), csrf, name.clone(), now) {
+            self.broker.metrics.bounds.session_ended();
+        }
         Ok(key)
     }
 
