@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
+use service_kit::problem::Problem;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ use crate::sync::locked;
 
 /// Samples a listener may be behind; then it misses some.
 const BEHIND_MAX: usize = 16;
+/// Pages that show live charts at once.
+const LISTENERS_MAX: usize = 100;
 /// So that a proxy does not take the stream for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -88,12 +91,17 @@ struct Listener {
 pub(super) async fn figures(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
+    if app.figures.news.receiver_count() >= LISTENERS_MAX {
+        let detail = format!("{LISTENERS_MAX} pages show live charts already");
+        return Err(Problem::unavailable("charts-busy", detail));
+    }
     let figures = locked(&app.figures.figures);
     let (news, past) = (app.figures.news.subscribe(), Some(figures.samples()));
     drop(figures);
     let listener = Listener { app, key: visitor.key, past, news };
-    Sse::new(stream::unfold(listener, next)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    let events = stream::unfold(listener, next);
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 async fn next(mut listener: Listener) -> Option<(Result<Event, Infallible>, Listener)> {

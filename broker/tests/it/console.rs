@@ -511,6 +511,14 @@ async fn charts_are_told_each_second_to_whoever_is_signed_in() {
     clock.advance(Duration::from_secs(1));
     let second = String::from_utf8(stream.chunk().await.unwrap().unwrap().to_vec()).unwrap();
     assert!(second.contains("\"connections\":") && second.contains("\"p2p_in\":"), "{second}");
+    let mut others = Vec::new();
+    for _ in 1..100 {
+        others.push(admin.with_cookies(admin.client.get(&url)).send().await.unwrap());
+        assert_eq!(others.last().unwrap().status(), 200);
+    }
+    let busy = admin.with_cookies(admin.client.get(&url)).send().await.unwrap();
+    assert_eq!(busy.status(), 503, "a hundred pages show charts already");
+    drop(others);
     admin.post("/logout", &[]).await;
     clock.advance(Duration::from_secs(1));
     assert!(stream.chunk().await.unwrap().is_none(), "the stream ends with the session");

@@ -3,7 +3,8 @@
 //! `GET /healthz`   200 as long as the process serves
 //! `GET /readyz`    200 once the program can do its work, 503 before
 //! `GET /metrics`   Prometheus
-//! `GET /login`     the page to sign in with the API token; `POST` starts a session, so that forms of pages work
+//! `GET /login`     the page to sign in with the API token; `POST` starts a session, so that forms of pages work;
+//!                  ten wrong tokens from one address within ten minutes lock it out: 429 with `Retry-After`
 //! `POST /logout`   ends the session
 
 /// Cookies of signed-in browsers.
