@@ -13,9 +13,9 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use service_kit::lifecycle::Lifecycle;
 use service_kit::problem::Problem;
 use service_kit::random;
-use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -201,14 +201,52 @@ fn not_audited(error: &AuditError) -> Problem {
 }
 
 /// Middleware: what changes something runs to its end, even when the asker has gone.
-pub async fn run_to_the_end(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn run_to_the_end(State(tasks): State<Lifecycle>, request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
     let (answer, answered) = oneshot::channel();
-    app.tasks.spawn_connection(async move {
+    tasks.spawn_connection(async move {
         // Whoever has gone does not want the answer.
         let _ = answer.send(next.run(request).await);
     });
     answered.await.unwrap_or_else(|error| Problem::internal(&error).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use tokio::sync::Notify;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_begun_is_finished_when_the_asker_has_gone() {
+        let [begun, go_on, done] = std::array::from_fn(|_| Arc::new(Notify::new()));
+        let (begins, goes_on, ends) = (begun.clone(), go_on.clone(), done.clone());
+        let handler = move || async move {
+            begins.notify_one();
+            goes_on.notified().await;
+            ends.notify_one();
+        };
+        let router = Router::new().route("/", post(handler));
+        let router = router.layer(from_fn_with_state(Lifecycle::new(), run_to_the_end));
+        let request = Request::post("/").body(Body::empty()).unwrap();
+        {
+            let mut answer = Box::pin(router.oneshot(request));
+            tokio::select! {
+                _ = &mut answer => panic!("it was answered before it was done"),
+                () = begun.notified() => {}
+            }
+        }
+        go_on.notify_one();
+        tokio::time::timeout(Duration::from_secs(20), done.notified()).await.expect("it was given up");
+    }
 }

@@ -48,7 +48,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(messages::send))
         .split_for_parts();
     let document = openapi::complete(document);
-    let api = api.layer(from_fn_with_state(app.clone(), run_to_the_end));
+    let api = api.layer(from_fn_with_state(app.tasks.clone(), run_to_the_end));
     let api = api.layer(from_fn_with_state(app.guard.clone(), require_token)).with_state(app.clone());
     Router::new()
         .merge(api)

@@ -43,7 +43,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         .route_layer(from_fn(secure))
         .route("/assets/console.css", get(assets::css))
         .route("/assets/console.js", get(assets::js))
-        .layer(from_fn_with_state(app.clone(), run_to_the_end))
+        .layer(from_fn_with_state(app.tasks.clone(), run_to_the_end))
         .with_state(app.clone())
 }
 
