@@ -14,9 +14,12 @@ use crate::client::CloseReason;
 use crate::store::Store;
 use crate::sync::locked;
 
+/// What full tables forgot, counted.
+mod bounds;
 /// Tokens and device credentials, counted.
 mod credentials;
 
+pub use bounds::BoundMetrics;
 pub use credentials::CredentialMetrics;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -40,12 +43,15 @@ pub struct BrokerMetrics {
     publish_refused: Family<ReasonLabel, Counter>,
     subscribe_refused: Family<ReasonLabel, Counter>,
     malformed: Counter,
+    dropped_total: Counter,
     received: [[Counter; 3]; 2],
     sent: [[Counter; 3]; 2],
     dropped: Family<ReasonLabel, Counter>,
     stored: Counter,
     /// Tokens and device credentials.
     pub credentials: CredentialMetrics,
+    /// What full tables forgot.
+    pub bounds: BoundMetrics,
 }
 
 /// P2P or subscription.
@@ -70,11 +76,13 @@ impl BrokerMetrics {
             publish_refused: Family::default(),
             subscribe_refused: Family::default(),
             malformed: Counter::default(),
+            dropped_total: Counter::default(),
             received: by_kind(&received),
             sent: by_kind(&sent),
             dropped: Family::default(),
             stored: Counter::default(),
             credentials: CredentialMetrics::default(),
+            bounds: BoundMetrics::default(),
         };
         metrics.register(|registry| {
             registry.register("connections", "Open connections", figures.connections.clone());
@@ -105,6 +113,7 @@ impl BrokerMetrics {
             registry.register("messages_dropped", "Messages dropped, by reason", figures.dropped.clone());
             registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
             figures.credentials.register(registry);
+            figures.bounds.register(registry);
             let figures = store.figures();
             let seconds = figures.latency_seconds.clone();
             registry.register("store_latency_seconds", "From submission to the end of the batch", seconds);
@@ -162,6 +171,7 @@ impl BrokerMetrics {
     pub fn messages_dropped(&self, reason: &'static str, count: usize) {
         if count > 0 {
             self.dropped.get_or_create(&ReasonLabel { reason }).inc_by(count as u64);
+            self.dropped_total.inc_by(count as u64);
         }
     }
 
@@ -179,6 +189,24 @@ impl BrokerMetrics {
     pub fn totals(&self) -> (u64, u64) {
         let sum = |counters: &[[Counter; 3]; 2]| counters.iter().flatten().map(Counter::get).sum();
         (sum(&self.received), sum(&self.sent))
+    }
+}
+
+/// For the charts of the console.
+impl BrokerMetrics {
+    /// Messages received so far.
+    pub fn received(&self, kind: Kind) -> u64 {
+        self.received[kind as usize].iter().map(Counter::get).sum()
+    }
+
+    /// Messages sent so far.
+    pub fn sent(&self, kind: Kind) -> u64 {
+        self.sent[kind as usize].iter().map(Counter::get).sum()
+    }
+
+    /// Messages dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_total.get()
     }
 }
 

@@ -10,7 +10,8 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, admin, clients, device_credentials, messages, openapi, tokens};
+use super::operations::run_to_the_end;
+use super::{App, admin, clients, console, device_credentials, messages, openapi, tokens};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -26,7 +27,7 @@ pub fn routes(app: &Arc<App>) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Api::openapi())
         // Instances and what is laid down for them.
         .routes(routes!(admin::list_instances))
-        .routes(routes!(admin::put_instance))
+        .routes(routes!(admin::put_instance, admin::delete_instance))
         .routes(routes!(admin::list_groups))
         .routes(routes!(admin::put_group, admin::delete_group))
         .routes(routes!(admin::list_topics))
@@ -47,9 +48,11 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(messages::send))
         .split_for_parts();
     let document = openapi::complete(document);
+    let api = api.layer(from_fn_with_state(app.tasks.clone(), run_to_the_end));
     let api = api.layer(from_fn_with_state(app.guard.clone(), require_token)).with_state(app.clone());
     Router::new()
         .merge(api)
+        .merge(console::routes::routes(app))
         .merge(standard_routes(app.readiness.clone(), app.metrics.clone()))
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
 }

@@ -305,6 +305,6 @@ pub(in crate::web) async fn change_price(
     };
     let complaint = complaint.with(&key, form);
     let page = product_page(&app, visitor, &key.product, complaint).await?;
-    let counted = Extension(ToldByPage(kind));
+    let counted = Extension(ToldByPage(kind.into()));
     Ok((StatusCode::UNPROCESSABLE_ENTITY, counted, Page(page)).into_response())
 }
