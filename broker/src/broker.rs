@@ -1,10 +1,13 @@
 //! The broker: its instances, its store, and what all connections share.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use service_kit::clock::Clock;
+use service_kit::lockout::{Locked, Lockout, Noted, Policy};
 use service_kit::metrics::Metrics;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -16,9 +19,10 @@ use crate::admission::STANDARD_INSTANCE;
 use crate::certificates;
 use crate::client::Client;
 use crate::config::Config;
+use crate::console::{self, users::Users};
 use crate::gate::Gate;
+use crate::history::{Event, History};
 use crate::instance::Instance;
-use crate::lockout::Lockout;
 use crate::metrics::{BrokerMetrics, InstanceCollector};
 use crate::numbering;
 use crate::provision;
@@ -26,8 +30,13 @@ use crate::recovery::{self, Will};
 use crate::refusals::{LeftOut, RefusalLog, Refused};
 use crate::registry;
 use crate::rules::{Profile, Rules};
+use crate::store::tables::Table;
 use crate::store::{Store, StoreError, StoreFailed};
 use crate::sync::{locked, read_locked, write_locked};
+
+/// Ten wrong passwords within a minute lock a pair of address and client ID until five minutes after the last.
+const LOCKOUT: Policy =
+    Policy { failures_max: 10, window: Duration::from_mins(1), locked: Duration::from_mins(5) };
 
 /// Why a broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +68,11 @@ pub struct Broker {
     /// What happened.
     pub metrics: BrokerMetrics,
     /// Failed passwords.
-    pub lockout: Mutex<Lockout>,
+    lockout: Mutex<Lockout<(IpAddr, String)>>,
     /// Connections that have not finished CONNECT.
     pub gate: Arc<Gate>,
+    /// When clients came and went.
+    pub history: Mutex<History>,
     refusals: Mutex<RefusalLog>,
     instances: RwLock<BTreeMap<String, Arc<Instance>>>,
     next_client_key: AtomicU32,
@@ -74,6 +85,8 @@ pub struct Broker {
 pub struct Opened {
     /// The broker.
     pub broker: Arc<Broker>,
+    /// Users of the console.
+    pub users: Users,
     /// Wills of clients that were connected when the last run was killed: to fire.
     pub wills: Vec<Will>,
     /// Resolves when the store ends.
@@ -121,18 +134,22 @@ impl Broker {
             clock,
             authenticator,
             store,
-            lockout: Mutex::default(),
+            lockout: Mutex::new(Lockout::new(LOCKOUT)),
+            history: Mutex::default(),
             refusals: Mutex::default(),
             instances: RwLock::default(),
             next_client_key: AtomicU32::new(1),
             withdrawals: AtomicU64::new(0),
         };
         let wills = recovery::restore(&broker, opened.recovered, &opened.tables)?;
+        let users =
+            opened.tables.rows(Table::Users).map_err(|error| OpenError::Store(StoreError::Tables(error)))?;
+        let users = console::restore(users)?;
         broker.provision(provisioned);
         let broker = Arc::new(broker);
         let collector = InstanceCollector(Arc::downgrade(&broker));
         metrics.register(|registry| registry.register_collector(Box::new(collector)));
-        Ok(Opened { broker, wills, store_ended: opened.ended })
+        Ok(Opened { broker, users, wills, store_ended: opened.ended })
     }
 
     fn provision(&self, provisioned: Vec<(InstanceId, Rules)>) {
@@ -163,6 +180,11 @@ impl Broker {
             Arc::new(Instance::new(id, rules, account))
         });
         instance.clone()
+    }
+
+    /// Takes an instance away.
+    pub fn remove_instance(&self, id: &str) {
+        write_locked(&self.instances).remove(id);
     }
 
     /// Every instance, in order of ID.
@@ -198,6 +220,32 @@ impl Broker {
     /// Something was withdrawn; connections that live on it are closed after this, not before.
     pub fn note_withdrawal(&self) {
         self.withdrawals.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes note of a client that came or went.
+    pub fn note_history(&self, event: Event) {
+        if locked(&self.history).note(event) {
+            self.metrics.bounds.history_forgotten();
+        }
+    }
+
+    /// Whether credentials of this client ID from this address are judged.
+    pub fn check_locked(&self, address: IpAddr, client_id: &str, now: Timestamp) -> Result<(), Locked> {
+        locked(&self.lockout).check(&(address, client_id.to_owned()), now)
+    }
+
+    /// A wrong credential.
+    pub fn credential_failed(&self, address: IpAddr, client_id: &str, now: Timestamp) -> Result<(), Locked> {
+        let noted = locked(&self.lockout).failed((address, client_id.to_owned()), now)?;
+        if noted == Noted::OldestForgotten {
+            self.metrics.bounds.lockout_forgotten();
+        }
+        Ok(())
+    }
+
+    /// A right credential.
+    pub fn credential_proved(&self, address: IpAddr, client_id: &str, now: Timestamp) -> Result<(), Locked> {
+        locked(&self.lockout).succeeded(&(address, client_id.to_owned()), now)
     }
 
     /// Whether a refusal gets a line in the log; when there are too many, only their number does.

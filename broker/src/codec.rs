@@ -37,6 +37,16 @@ pub enum Version {
     V5,
 }
 
+impl Version {
+    /// As people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::V4 => "3.1.1",
+            Version::V5 => "5",
+        }
+    }
+}
+
 /// Why octets are no packet. Each names the clause that is broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {

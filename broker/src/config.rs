@@ -10,6 +10,8 @@ use crate::quota::QuotaLimits;
 use crate::rules::Profile;
 use crate::session::SessionLimits;
 
+/// The console and the audit log.
+mod console;
 /// Bounds of tokens and device credentials.
 mod credentials;
 /// Names for URLs.
@@ -19,6 +21,7 @@ mod trace;
 /// Listeners beside plain MQTT, and what all listeners of MQTT have in front of it.
 mod transports;
 
+pub use console::ConsoleArgs;
 pub use credentials::CredentialLimits;
 pub use endpoints::EndpointArgs;
 pub use trace::TraceArgs;
@@ -54,7 +57,7 @@ pub struct Config {
     /// MQTT over WebSocket, path /mqtt
     #[arg(long, env = "BROKER_WEBSOCKET", default_value = "127.0.0.1:8083", value_name = "ADDR")]
     pub websocket: SocketAddr,
-    /// API, health and metrics
+    /// Console, API, health and metrics
     #[arg(long, env = "BROKER_HTTP", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub http: SocketAddr,
     /// TOML file of instances, groups, parent topics and credentials, merged at start; docs/provisioning.md has its keys
@@ -91,6 +94,9 @@ pub struct Config {
     /// Traces
     #[command(flatten)]
     pub trace: TraceArgs,
+    /// The console and the audit log
+    #[command(flatten)]
+    pub console: ConsoleArgs,
     /// API token
     #[command(flatten)]
     pub api: ApiArgs,
@@ -267,6 +273,7 @@ impl Config {
         }));
         mistakes.extend(self.transports.mistakes());
         mistakes.extend(self.endpoints.mistakes());
+        mistakes.extend(self.console.mistakes());
         if self.profile == Profile::Standard && self.provision.is_some() {
             mistakes.push("--provision has no meaning in --profile standard".to_owned());
         }

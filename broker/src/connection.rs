@@ -20,6 +20,7 @@ use crate::broker::Broker;
 use crate::client::{Client, CloseReason, Link};
 use crate::codec::answer;
 use crate::codec::{self, CodecError, Disconnect, Packet, Version, reason};
+use crate::history::{Event, What};
 use crate::instance::Instance;
 use crate::permissions::Permissions;
 use crate::refusals::Refused;
@@ -277,7 +278,15 @@ impl Peer {
         self.tell_close(reason);
         self.tell_status(StatusKind::TcpClean);
         self.broker.metrics.connection_closed(reason);
+        self.note_history(What::Ended(reason.as_str()));
         debug!(client.id = %self.client.id, reason = reason.as_str(), "connection ended");
+    }
+
+    /// For whoever looks at the client.
+    fn note_history(&self, what: What) {
+        let (instance, client_id) = (self.instance.id.as_str().into(), self.client.id.clone());
+        let at = self.broker.clock.now();
+        self.broker.note_history(Event { at, instance, client_id, address: self.address, what });
     }
 
     /// The will that fires at once.

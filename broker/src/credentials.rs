@@ -26,6 +26,8 @@ use crate::tokens::{self, Token, TokenFault};
 /// A token to issue.
 #[derive(Clone, Debug)]
 pub struct TokenOrder {
+    /// The first part of it, by which it is found and revoked.
+    pub id: String,
     /// For which access key.
     pub access_key: String,
     /// To do what.
@@ -87,7 +89,7 @@ impl Broker {
         order: TokenOrder,
         now: Timestamp,
     ) -> Result<(Issued, Epoch), Full> {
-        let TokenOrder { access_key, actions, topics, expires } = order;
+        let TokenOrder { id, access_key, actions, topics, expires } = order;
         let mut known = write_locked(&instance.tokens);
         let mut changes = Vec::new();
         if self.token_room(&known, &access_key).is_err() {
@@ -99,7 +101,7 @@ impl Broker {
             self.metrics.credentials.refused(full.kind());
             return Err(full);
         }
-        let (id, secret) = (random::new_id(), random::secret_text());
+        let secret = random::secret_text();
         info!(instance = %instance.id, access_key, token.id = id, ?actions, topics = topics.len(), %expires, "token issued");
         let digest = tokens::digest(&secret);
         let token = Token { access_key, digest, actions, topics, issued: now, expires, revoked: false };

@@ -23,6 +23,8 @@ pub mod codec;
 pub mod config;
 /// One connection.
 pub mod connection;
+/// The people who use the console.
+pub mod console;
 /// ● Whether a credential makes sense in its instance.
 pub mod credential;
 /// Tokens and device credentials: made, changed, withdrawn, and on disk.
@@ -35,14 +37,14 @@ pub mod dialect;
 pub mod endpoints;
 /// Connections on their way to CONNACK.
 pub mod gate;
+/// ● When clients came and went.
+pub mod history;
 /// A tenant.
 pub mod instance;
 /// When a session ends.
 mod lifetime;
 /// Listeners and threads.
 pub mod listen;
-/// ● Lock-out after repeated wrong passwords.
-pub mod lockout;
 /// ● Topic and payload in one allocation.
 pub mod message;
 /// ● The number of a message.
@@ -114,16 +116,21 @@ pub mod will;
 
 use std::sync::Arc;
 
+use audit_log::{AuditError, AuditLog};
 use service_kit::clock::Clock;
+use service_kit::config::Secret;
 use service_kit::http::{self, Guard, Readiness};
 use service_kit::lifecycle::{Lifecycle, LifecycleError};
 use service_kit::metrics::Metrics;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tracing::info;
 
 use crate::certificates::{Certificates, CertificatesError};
+use crate::console::Console;
 use crate::endpoints::Doors;
 use crate::listen::Transport;
+use crate::store::StoreFailed;
 
 pub use broker::{Broker, OpenError, check};
 pub use config::Config;
@@ -152,6 +159,12 @@ pub enum RunError {
     /// It has no certificates to show.
     #[error("the broker cannot speak TLS")]
     Certificates(#[from] CertificatesError),
+    /// It could not open its audit log.
+    #[error("the audit log cannot be opened")]
+    Audit(#[from] AuditError),
+    /// It could not lay down the first user of the console.
+    #[error("the first user of the console cannot be created: {0}")]
+    FirstUser(String),
     /// It could not make its threads.
     #[error("the connection threads cannot be started")]
     Workers(#[from] std::io::Error),
@@ -186,6 +199,22 @@ impl Listeners {
             ws: self.websocket.local_addr()?,
             wss: at(&self.wss)?,
         })
+    }
+
+    /// Where they listen, as clients need it.
+    fn endpoints(&self) -> Vec<web::Endpoint> {
+        let told = |name, listener: Option<&TcpListener>, scheme: &str, path: &str| {
+            let address = listener?.local_addr().ok()?;
+            Some(web::Endpoint { name, address: format!("{scheme}{address}{path}") })
+        };
+        let all = [
+            told("MQTT over TCP", Some(&self.mqtt), "mqtt://", ""),
+            told("MQTT over TLS", self.mqtts.as_ref(), "mqtts://", ""),
+            told("MQTT over WebSocket", Some(&self.websocket), "ws://", "/mqtt"),
+            told("MQTT over secure WebSocket", self.wss.as_ref(), "wss://", "/mqtt"),
+            told("Console and API", Some(&self.http), "http://", ""),
+        ];
+        all.into_iter().flatten().collect()
     }
 
     /// Those of MQTT, with how their connections speak.
@@ -226,16 +255,34 @@ pub async fn run_with(
     let metrics = Metrics::new("broker");
     let guard = Guard::without_pages(config.api.token.clone(), clock.clone());
     let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
+    let (audit_config, first_password) =
+        (config.console.audit(&config.data_dir), config.console.console_password.clone());
     let opened = Broker::open(config, clock, authenticator, &metrics)?;
     let broker = opened.broker;
+    let audit = open_audit(audit_config, &broker.clock).await?;
     broker.fire_recovered(opened.wills);
 
     let workers = listen::Workers::start()?;
     let readiness = Readiness::new();
-    let doors = listeners.doors()?;
-    let app = Arc::new(web::App::new(broker.clone(), guard, readiness.clone(), metrics.clone(), doors));
-    let stop = lifecycle.stopping();
     let connections = lifecycle.child();
+    let (endpoints, doors) = (listeners.endpoints(), listeners.doors()?);
+    let app = Arc::new(web::App {
+        broker: broker.clone(),
+        guard,
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        audit,
+        tasks: connections.clone(),
+        changing: tokio::sync::RwLock::default(),
+        verifying: tokio::sync::Mutex::default(),
+        console: Console::new(opened.users),
+        endpoints,
+        doors,
+        signatures: web::Signatures::new(broker.started, &metrics),
+        figures: web::Live::default(),
+    });
+    first_user(&app, first_password).await?;
+    let stop = lifecycle.stopping();
     if let Some(certificates) = &certificates {
         let hangups = Certificates::hangups()?;
         lifecycle.spawn("certificates", certificates.clone().follow(hangups, stop.clone()));
@@ -250,15 +297,11 @@ pub async fn run_with(
     }
     info!(listener = "http", address = ?http_listener.local_addr().ok(), "listening");
     lifecycle.spawn("http", http::serve(http_listener, web::routes::routes(&app), metrics, stop.clone()));
+    lifecycle.spawn("figures", web::sample(app, stop.clone()));
     lifecycle.spawn("sweep", sweep::run(broker.clone(), stop.clone()));
     let store = broker.store.clone();
     let watched = lifecycle.clone();
-    lifecycle.spawn("store", async move {
-        match opened.store_ended.await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(store::StoreFailed("its thread panicked".to_owned())),
-        }
-    });
+    lifecycle.spawn("store", store_end(opened.store_ended));
     readiness.set(true);
 
     stop.cancelled().await;
@@ -270,4 +313,23 @@ pub async fn run_with(
     workers.finish();
     watched.drain().await?;
     Ok(connections_ended?)
+}
+
+/// The end of the store's thread is the end of the broker.
+async fn store_end(ended: oneshot::Receiver<Result<(), StoreFailed>>) -> Result<(), StoreFailed> {
+    ended.await.unwrap_or_else(|_| Err(StoreFailed("its thread panicked".to_owned())))
+}
+
+/// The password given at the first start; it means nothing once there is a user.
+async fn first_user(app: &web::App, password: Option<Secret>) -> Result<(), RunError> {
+    let Some(password) = password.filter(|_| app.console.has_nobody()) else { return Ok(()) };
+    let created = app.create_first_user(&web::operations::Actor::broker(), password).await;
+    created.map(|_| ()).map_err(|problem| RunError::FirstUser(problem.detail.unwrap_or(problem.title)))
+}
+
+/// Opening verifies every record, which takes a while: on a thread that may block.
+async fn open_audit(config: audit_log::Config, clock: &Clock) -> Result<AuditLog, AuditError> {
+    let now = clock.now();
+    let opened = tokio::task::spawn_blocking(move || AuditLog::open(config, now)).await;
+    opened.unwrap_or(Err(AuditError::Failed)).map(|(audit, _)| audit)
 }

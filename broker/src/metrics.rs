@@ -14,6 +14,8 @@ use crate::client::CloseReason;
 use crate::store::Store;
 use crate::sync::locked;
 
+/// What full tables forgot, counted.
+mod bounds;
 /// Tokens and device credentials, counted.
 mod credentials;
 /// What each instance holds.
@@ -23,6 +25,7 @@ mod timings;
 /// Messages and octets, counted.
 mod traffic;
 
+pub use bounds::BoundMetrics;
 pub use credentials::CredentialMetrics;
 pub use instances::InstanceCollector;
 pub use timings::{Sample, TimingMetrics};
@@ -50,6 +53,8 @@ pub struct BrokerMetrics {
     pub timings: TimingMetrics,
     /// Tokens and device credentials.
     pub credentials: CredentialMetrics,
+    /// What full tables forgot.
+    pub bounds: BoundMetrics,
 }
 
 impl BrokerMetrics {
@@ -67,6 +72,7 @@ impl BrokerMetrics {
             traffic: metrics.register(TrafficMetrics::new),
             timings: metrics.register(TimingMetrics::new),
             credentials: CredentialMetrics::default(),
+            bounds: BoundMetrics::default(),
         };
         metrics.register(|registry| {
             registry.register("connections", "Open connections", figures.connections.clone());
@@ -94,6 +100,7 @@ impl BrokerMetrics {
             );
             registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
             figures.credentials.register(registry);
+            figures.bounds.register(registry);
             let figures = store.figures();
             let seconds = figures.latency_seconds.clone();
             registry.register("store_latency_seconds", "From submission to the end of the batch", seconds);
@@ -147,6 +154,24 @@ impl BrokerMetrics {
     /// Open connections.
     pub fn connections(&self) -> i64 {
         self.connections.get()
+    }
+}
+
+/// For the charts of the console.
+impl BrokerMetrics {
+    /// Messages received so far.
+    pub fn received(&self, kind: Kind) -> u64 {
+        self.traffic.messages(Direction::In, kind)
+    }
+
+    /// Messages sent so far.
+    pub fn sent(&self, kind: Kind) -> u64 {
+        self.traffic.messages(Direction::Out, kind)
+    }
+
+    /// Messages dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.traffic.dropped()
     }
 }
 

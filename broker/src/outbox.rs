@@ -42,6 +42,11 @@ impl Outbox {
         self.bytes == 0
     }
 
+    /// How many octets wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether messages must wait or be dropped.
     pub fn is_full(&self) -> bool {
         self.bytes >= OUTBOX_BYTES_MAX

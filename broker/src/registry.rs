@@ -49,6 +49,11 @@ pub fn put_rules(instance: &str, rules: &Rules) -> RowChange {
     RowChange::put(Table::Registry, instance.as_bytes().to_vec(), value)
 }
 
+/// Deletes the rules of an instance.
+pub fn delete_rules(instance: &str) -> RowChange {
+    RowChange::delete(Table::Registry, instance.as_bytes().to_vec())
+}
+
 /// Reads the rules of an instance.
 pub fn read_rules(key: &[u8], value: &[u8]) -> Option<(InstanceId, Rules)> {
     let instance = std::str::from_utf8(key).ok()?.parse().ok()?;

@@ -94,7 +94,7 @@ impl Broker {
         sender: Sender<'_>,
         deliveries: &mut Deliveries,
     ) -> Routed {
-        let id = next_message_id();
+        let id = if message.id.is_none() { next_message_id() } else { message.id };
         let message = message.numbered(id);
         let routed = match destination {
             Destination::Client(target) => self.route_p2p(message, target, sender, deliveries),

@@ -1,6 +1,8 @@
 //! ● By what a client signed in. It is kept with the connection, which ends when it is withdrawn, and with the will,
 //! whose right to be published is judged by it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use wire::Timestamp;
 
@@ -44,6 +46,21 @@ pub enum Signer {
     },
     /// Something the embedding program knows.
     Own(String),
+}
+
+impl fmt::Display for Signer {
+    /// For people: `access key AK1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Signer::Nobody => f.write_str("nothing"),
+            Signer::AccessKey(access_key) => write!(f, "access key {access_key}"),
+            Signer::Tokens { access_key, held } => {
+                write!(f, "{} token{} of {access_key}", held.len(), if held.len() == 1 { "" } else { "s" })
+            }
+            Signer::Device { access_key, .. } => write!(f, "its device credential under {access_key}"),
+            Signer::Own(name) => write!(f, "{name}"),
+        }
+    }
 }
 
 impl Signer {

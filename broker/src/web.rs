@@ -1,33 +1,39 @@
 //! The HTTP API: what administrators and applications do without MQTT.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use audit_log::AuditLog;
 use service_kit::http::{Guard, Readiness};
+use service_kit::lifecycle::Lifecycle;
 use service_kit::metrics::Metrics;
 use service_kit::problem::Problem;
+use tokio::sync::{Mutex, RwLock};
 
 use crate::broker::Broker;
+use crate::console::Console;
 use crate::endpoints::Doors;
 use crate::instance::Instance;
-use crate::nonces::Nonces;
-use crate::registry;
-use crate::rules::Rules;
-use crate::store::{Epoch, NotDurable};
-use crate::sync::locked;
-use signed::SignaturesRefused;
+use crate::store::NotDurable;
+pub use signed::Signatures;
 
 /// Instances, groups, parent topics, credentials.
 mod admin;
 /// Clients: who is connected, and closing connections.
 mod clients;
+/// The pages.
+mod console;
 /// Credentials of single devices.
 mod device_credentials;
 /// Under which URLs clients reach an instance.
 mod endpoints;
+/// What charts show.
+mod live;
 /// Sending a message.
 mod messages;
 /// What the description of the API says of all operations.
 mod openapi;
+/// What is done, whoever asks for it.
+pub mod operations;
 /// How many rows an answer has.
 mod page;
 /// Every path.
@@ -43,6 +49,17 @@ mod tokens;
 /// Traces of devices and messages.
 mod traces;
 
+pub use live::{Live, sample};
+
+/// Where something listens.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// What is spoken there.
+    pub name: &'static str,
+    /// As a client needs it.
+    pub address: String,
+}
+
 /// What handlers share.
 #[derive(Debug)]
 pub struct App {
@@ -54,13 +71,24 @@ pub struct App {
     pub readiness: Readiness,
     /// Figures.
     pub metrics: Metrics,
+    /// Who did what.
+    pub audit: AuditLog,
+    /// The people at the console.
+    pub console: Console,
     /// Where clients come in.
     pub doors: Doors,
-    /// Changes of rules, one at a time.
-    changing: Mutex<()>,
     /// What was signed lately.
-    nonces: Mutex<Nonces>,
-    signatures_refused: SignaturesRefused,
+    pub signatures: Signatures,
+    /// Where it listens.
+    pub endpoints: Vec<Endpoint>,
+    /// What its charts show.
+    pub figures: Live,
+    /// Reading the whole audit log again, one at a time.
+    pub verifying: Mutex<()>,
+    /// Where operations run to their end.
+    pub tasks: Lifecycle,
+    /// Changes of rules, one at a time; what rests on rules, while they stay.
+    pub changing: RwLock<()>,
 }
 
 /// What an API says when its change is not on disk.
@@ -72,67 +100,8 @@ fn not_stored(error: &NotDurable) -> Problem {
 }
 
 impl App {
-    /// Puts the parts together.
-    pub fn new(
-        broker: Arc<Broker>,
-        guard: Guard,
-        readiness: Readiness,
-        metrics: Metrics,
-        doors: Doors,
-    ) -> Self {
-        let nonces = Mutex::new(Nonces::new(broker.started));
-        let signatures_refused = SignaturesRefused::new(&metrics);
-        App {
-            broker,
-            guard,
-            readiness,
-            metrics,
-            doors,
-            changing: Mutex::default(),
-            nonces,
-            signatures_refused,
-        }
-    }
-
     fn instance(&self, id: &str) -> Result<Arc<Instance>, Problem> {
         let missing = || Problem::not_found("instance-not-found", format!("there is no instance `{id}`"));
         self.broker.find_instance(id).ok_or_else(missing)
-    }
-
-    /// Changes the rules of an instance; they are on disk when it returns.
-    async fn change_rules<T>(
-        &self,
-        instance: &Instance,
-        change: impl FnOnce(&mut Rules) -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        if self.broker.store.is_refusing() {
-            return Err(not_stored(&NotDurable::DiskFull));
-        }
-        let (outcome, epoch) = {
-            let _one_at_a_time = locked(&self.changing);
-            let mut rules = (*instance.rules()).clone();
-            let outcome = change(&mut rules)?;
-            let epoch = self.broker.store.submit_rows(vec![registry::put_rules(&instance.id, &rules)], None);
-            instance.set_rules(rules);
-            (outcome, epoch)
-        };
-        self.broker.store.durable(epoch).await.map_err(|error| not_stored(&error))?;
-        Ok(outcome)
-    }
-
-    /// Changes tokens or device credentials while the rules they rest on stay; they are on disk when it returns.
-    async fn change_credentials<T>(
-        &self,
-        change: impl FnOnce() -> Result<(T, Epoch), Problem>,
-    ) -> Result<T, Problem> {
-        if self.broker.store.is_refusing() {
-            return Err(not_stored(&NotDurable::DiskFull));
-        }
-        let (outcome, epoch) = {
-            let _one_at_a_time = locked(&self.changing);
-            change()?
-        };
-        self.broker.store.durable(epoch).await.map_err(|error| not_stored(&error))?;
-        Ok(outcome)
     }
 }

@@ -11,4 +11,5 @@ alter table changes add column approved_by text;
 alter table changes add column approved_at bigint;
 alter table changes add column paused_by text;
 alter table changes add column paused_at bigint;
-update changes set effective_at = created_at, begun_at = created_at;
+alter table changes add column judged_from_minor bigint;
+update changes set effective_at = created_at, begun_at = created_at, judged_from_minor = from_minor;

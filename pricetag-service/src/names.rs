@@ -206,10 +206,10 @@ impl Actor {
         self.0.strip_prefix("api:").or_else(|| self.0.strip_prefix("page:"))
     }
 
-    /// Whether both are surely not the same person.
-    pub fn is_other_person(&self, other: &Actor) -> bool {
+    /// Whether both gave the same name, however it is spelt.
+    pub fn is_same_person(&self, other: &Actor) -> bool {
         let folded = |actor: &Actor| actor.person().map(str::to_lowercase);
-        folded(self).zip(folded(other)).is_some_and(|(one, two)| one != two)
+        folded(self).is_some() && folded(self) == folded(other)
     }
 
     /// The name.

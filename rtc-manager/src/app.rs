@@ -1,9 +1,12 @@
 //! What handlers share.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use service_kit::clock::Clock;
 use service_kit::config::{Secret, signature_username};
+use service_kit::lockout::{Lockout, Policy};
 use service_kit::problem::Problem;
 use wire::call::UserId;
 use wire::channel::{ChannelError, GROUP_PHONE, client_of};
@@ -12,9 +15,19 @@ use wire::registration::RegisteredDevice;
 use wire::{DeviceId, InstanceId};
 
 use crate::desk::{Desk, Gone};
-use crate::lockout::Lockout;
 use crate::metrics::Meters;
 use crate::store::{Store, StoreError};
+
+/// Who tries, and for which user, known or not: a guesser locks out itself and nobody else.
+pub type Pair = (IpAddr, UserId);
+
+/// Ten wrong secrets lock until the first of them is ten minutes old: a phone whose secret was mended waits no longer.
+const LOCKOUT: Policy = Policy { failures_max: 10, window: Duration::from_mins(10), locked: Duration::ZERO };
+
+/// Nobody has failed yet.
+pub fn new_lockout() -> Arc<Mutex<Lockout<Pair>>> {
+    Arc::new(Mutex::new(Lockout::new(LOCKOUT)))
+}
 
 /// What handlers share.
 #[derive(Clone, Debug)]
@@ -28,14 +41,14 @@ pub struct App {
     /// What is counted.
     pub meters: Meters,
     /// Who failed to register; gone after a restart.
-    pub lockout: Arc<Mutex<Lockout>>,
+    pub lockout: Arc<Mutex<Lockout<Pair>>>,
     /// How phones are let in.
     pub phones: PhoneAccess,
 }
 
 impl App {
     /// Who failed to register. Not to be held while waiting.
-    pub fn lockout(&self) -> MutexGuard<'_, Lockout> {
+    pub fn lockout(&self) -> MutexGuard<'_, Lockout<Pair>> {
         self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,8 +22,6 @@ pub mod exchange;
 pub mod hear;
 /// The line to the broker.
 pub mod line;
-/// Lock-out after wrong secrets at registration.
-pub mod lockout;
 /// What is counted.
 pub mod metrics;
 /// The timers and limits of calls.
@@ -154,7 +152,7 @@ impl Parts {
             desk,
             clock: self.clock,
             meters: self.meters,
-            lockout: Arc::default(),
+            lockout: app::new_lockout(),
             phones: PhoneAccess {
                 access_key: self.config.phones.access_key,
                 access_secret: self.config.phones.access_secret,

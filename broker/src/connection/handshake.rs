@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use service_kit::lockout::Locked;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tracing::{debug, info};
@@ -25,6 +26,7 @@ use crate::codec::answer::{self, ConnackProperties};
 use crate::codec::{Connect, Version, reason};
 use crate::config::DuplicateClient;
 use crate::dialect::Dialect;
+use crate::history::What;
 use crate::instance::Instance;
 use crate::outbox::Outbox;
 use crate::refusals::{Refused, shortened};
@@ -219,9 +221,8 @@ async fn admit(
 
 async fn authenticate(broker: &Broker, connect: &Connect, origin: &Origin) -> Result<Admitted, Refusal> {
     let (address, now) = (origin.peer.ip(), broker.clock.now());
-    if locked(&broker.lockout).is_locked(address, &connect.client_id, now) {
-        return Err(Refusal::LockedOut);
-    }
+    let locked_out = |_: Locked| Refusal::LockedOut;
+    broker.check_locked(address, &connect.client_id, now).map_err(locked_out)?;
     let asked = Asked { connect, peer: origin.peer, now };
     let outcome = tokio::select! {
         biased;
@@ -230,12 +231,13 @@ async fn authenticate(broker: &Broker, connect: &Connect, origin: &Origin) -> Re
             Err(Refusal::Unavailable(format!("no answer within {AUTHENTICATE_SECS_MAX} seconds")))
         }
     };
+    // Others of the pair may have been judged meanwhile.
     match &outcome {
         Err(refusal) if refusal.counts_for_lockout() => {
-            locked(&broker.lockout).failed(address, &connect.client_id, now);
+            broker.credential_failed(address, &connect.client_id, now).map_err(locked_out)?;
         }
         Err(_) => {}
-        Ok(_) => locked(&broker.lockout).succeeded(address, &connect.client_id),
+        Ok(_) => broker.credential_proved(address, &connect.client_id, now).map_err(locked_out)?,
     }
     outcome
 }
@@ -390,6 +392,7 @@ impl Peer {
         });
         self.broker.metrics.connection_opened();
         self.tell_connected(session_present);
+        self.note_history(What::Connected(self.version.as_str()));
         debug!(client.id = %self.client.id, peer = %origin.peer, session_present, clean = self.clean, "connected");
     }
 }

@@ -103,7 +103,8 @@ impl Peer {
         self.broker.metrics.credentials.upload_refused(fault.as_str());
         if fault == TokenFault::Secret {
             let now = self.broker.clock.now();
-            locked(&self.broker.lockout).failed(self.address.ip(), &self.client.id, now);
+            // Locked already: the connection ends all the same.
+            let _ = self.broker.credential_failed(self.address.ip(), &self.client.id, now);
         }
         if self.broker.logs_refusal(Refused::Publish, fault.as_str()) {
             info!(client.id = %self.client.id, reason = fault.as_str(), "token refused, connection closed");

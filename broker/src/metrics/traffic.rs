@@ -58,6 +58,7 @@ pub struct TrafficMetrics {
     messages: [ByKind; 2],
     bytes: [ByKind; 2],
     dropped: Family<ReasonLabel, Counter>,
+    dropped_total: Counter,
     traced: Counter,
     fallen_out: Counter,
 }
@@ -86,7 +87,7 @@ impl TrafficMetrics {
         registry.register("trace_events", "Events traced", Counter::clone(&traced));
         let help = "Events that left the trace: it was full, or they were too old";
         registry.register("trace_events_fallen_out", help, Counter::clone(&fallen_out));
-        TrafficMetrics { messages, bytes, dropped, traced, fallen_out }
+        TrafficMetrics { messages, bytes, dropped, dropped_total: Counter::default(), traced, fallen_out }
     }
 
     /// Messages went in or out.
@@ -104,7 +105,13 @@ impl TrafficMetrics {
     pub fn messages_dropped(&self, reason: &'static str, count: usize) {
         if count > 0 {
             self.dropped.get_or_create(&ReasonLabel { reason }).inc_by(count as u64);
+            self.dropped_total.inc_by(count as u64);
         }
+    }
+
+    /// Messages dropped so far, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_total.get()
     }
 
     /// Events were traced, and others fell out for them.

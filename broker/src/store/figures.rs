@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
@@ -29,6 +30,8 @@ pub struct StoreFigures {
     pub queued_bytes: AtomicU64,
     /// From the first submission of a batch to its end.
     pub latency_seconds: Histogram,
+    /// The same together, in microseconds, and of how many batches: for a mean over any time.
+    pub latency_total: (AtomicU64, AtomicU64),
     /// Of a write and its fsync.
     pub sync_seconds: Histogram,
     /// Octets of a batch.
@@ -50,6 +53,7 @@ impl Default for StoreFigures {
             unreadable: AtomicU64::default(),
             queued_bytes: AtomicU64::default(),
             latency_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            latency_total: Default::default(),
             sync_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             batch_bytes: Histogram::new(exponential_buckets(64.0, 4.0, 12)),
             batch_records: Histogram::new(exponential_buckets(1.0, 4.0, 10)),
@@ -59,6 +63,14 @@ impl Default for StoreFigures {
 }
 
 impl StoreFigures {
+    /// A batch ended.
+    pub fn batch_ended(&self, took: Duration) {
+        self.latency_seconds.observe(took.as_secs_f64());
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.latency_total.0.fetch_add(micros, Ordering::Relaxed);
+        self.latency_total.1.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether this time the disk became full is one to be logged: the first ones, then the 16th, the 32nd …
     pub fn logs_full(&self) -> bool {
         let times = self.full_times.load(Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! Tables beside the log: clients, sessions, subscriptions, wills, retained messages, the registry, tokens, devices.
+//! Tables beside the log: clients, sessions, subscriptions, wills, retained messages, the registry, tokens, devices,
+//! users of the console.
 //!
 //! Keys and values are octets; the modules that own the rows encode them. One redb file, `tables.redb`.
 
@@ -26,10 +27,12 @@ pub enum Table {
     Tokens,
     /// Instance, 0, client ID → JSON device credential.
     Devices,
+    /// Name → JSON user of the console.
+    Users,
 }
 
 impl Table {
-    const ALL: [Table; 7] = [
+    const ALL: [Table; 8] = [
         Table::Clients,
         Table::Subscriptions,
         Table::Wills,
@@ -37,6 +40,7 @@ impl Table {
         Table::Registry,
         Table::Tokens,
         Table::Devices,
+        Table::Users,
     ];
 
     fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
@@ -48,6 +52,7 @@ impl Table {
             Table::Registry => "registry",
             Table::Tokens => "tokens",
             Table::Devices => "devices",
+            Table::Users => "users",
         })
     }
 }

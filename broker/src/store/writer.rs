@@ -196,7 +196,7 @@ impl Writer {
         let figures = self.store.figures();
         figures.queued_bytes.fetch_sub(batch.bytes, Ordering::Relaxed);
         if let Some(began) = &batch.began {
-            figures.latency_seconds.observe(began.elapsed().as_secs_f64());
+            figures.batch_ended(began.elapsed());
         }
         self.store.epochs.settle(batch.epoch, outcome);
         for waiter in &batch.waiters {

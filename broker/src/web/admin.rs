@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
 use service_kit::http::extract::{Body, NoQuery, Nothing};
 use service_kit::problem::Problem;
-use service_kit::random;
 use utoipa::ToSchema;
-use wire::{GroupId, InstanceId};
+use wire::GroupId;
 
 use super::App;
-use crate::credential::{self, CredentialMistake, check_access_key};
-use crate::rules::{Actions, Credential, Grant, ParentTopic, Rules};
+use super::operations::Actor;
+use super::operations::registry_changes::CredentialOrder;
+use crate::rules::{Actions, Grant};
 use crate::sync::read_locked;
 
 /// An instance.
@@ -58,13 +58,25 @@ pub async fn list_instances(State(app): State<Arc<App>>, _: Nothing) -> Json<Vec
     responses((status = 204, description = "it exists"), (status = 400, description = "not an instance ID: 3 to 64 of 0-9 A-Z a-z _ -")))]
 pub async fn put_instance(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path(id): Path<String>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let id: InstanceId = id.parse().map_err(|error| bad("instance-invalid", &error))?;
-    app.broker.add_instance(id.as_str(), Rules::default());
-    let instance = app.instance(id.as_str())?;
-    app.change_rules(&instance, |_| Ok(())).await?;
+    app.create_instance(&actor, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes an instance in which there is nothing: no group, parent topic, access key, client and retained message.
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}",
+    responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance"),
+        (status = 409, description = "there is still something in it")))]
+pub async fn delete_instance(
+    State(app): State<Arc<App>>,
+    actor: Actor,
+    Path(id): Path<String>,
+    _: Nothing,
+) -> Result<StatusCode, Problem> {
+    app.delete_instance(&actor, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -86,12 +98,11 @@ pub async fn list_groups(
         (status = 400, description = "not a group ID: 7 to 64 of 0-9 A-Z a-z _ -, begins with GID_ or GID-")))]
 pub async fn put_group(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, group)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let group: GroupId = group.parse().map_err(|error| bad("group-invalid", &error))?;
-    let instance = app.instance(&id)?;
-    app.change_rules(&instance, |rules| Ok(rules.groups.insert(group))).await?;
+    app.create_group(&actor, &id, &group).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -100,14 +111,11 @@ pub async fn put_group(
     responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance or group")))]
 pub async fn delete_group(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, group)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let instance = app.instance(&id)?;
-    let missing = || Problem::not_found("group-not-found", format!("there is no group `{group}`"));
-    let group: GroupId = group.parse().map_err(|_| missing())?;
-    app.change_rules(&instance, |rules| rules.groups.remove(&group).then_some(()).ok_or_else(missing))
-        .await?;
+    app.delete_group(&actor, &id, &group).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -129,12 +137,11 @@ pub async fn list_topics(
         (status = 400, description = "not a parent topic: 1 to 64 of 0-9 A-Z a-z _ -")))]
 pub async fn put_topic(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, topic)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let topic: ParentTopic = topic.parse().map_err(|error| bad("topic-invalid", &error))?;
-    let instance = app.instance(&id)?;
-    app.change_rules(&instance, |rules| Ok(rules.topics.insert(topic))).await?;
+    app.create_topic(&actor, &id, &topic).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -143,13 +150,11 @@ pub async fn put_topic(
     responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance or parent topic")))]
 pub async fn delete_topic(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, topic)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let instance = app.instance(&id)?;
-    let missing = || Problem::not_found("topic-not-found", format!("there is no parent topic `{topic}`"));
-    let remove = |rules: &mut Rules| rules.topics.remove(topic.as_str()).then_some(()).ok_or_else(missing);
-    app.change_rules(&instance, remove).await?;
+    app.delete_topic(&actor, &id, &topic).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -215,33 +220,15 @@ pub async fn list_credentials(
         (status = 422, description = "a group, a parent topic or a placeholder that does not exist")))]
 pub async fn put_credential(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, access_key)): Path<(String, String)>,
     _: NoQuery,
     Body(change): Body<CredentialChange>,
 ) -> Result<Json<CredentialMade>, Problem> {
-    check_access_key(&access_key)
-        .map_err(|mistake| Problem::bad_request(mistake.kind(), mistake.to_string()))?;
-    if change.secret.as_deref() == Some("") {
-        return Err(Problem::bad_request("secret-invalid", "a secret must not be empty"));
-    }
-    let instance = app.instance(&id)?;
-    let made = app
-        .change_rules(&instance, |rules| {
-            let mistakes = credential::mistakes(change.groups.as_ref(), &change.allow, rules);
-            refuse_mistakes(&mistakes)?;
-            let had = rules.credentials.get(&access_key).map(|credential| credential.secret.clone());
-            let given = change.secret.map(Secret::new);
-            let is_new = given.is_none() && had.is_none();
-            let secret = given.or(had).unwrap_or_else(|| Secret::new(random::secret_text()));
-            let made = is_new.then(|| secret.reveal().to_owned());
-            let credential =
-                Credential { secret, groups: change.groups, allow: change.allow, api: change.api };
-            rules.credentials.insert(access_key.clone(), credential);
-            Ok(made)
-        })
-        .await?;
-    close_signed_by(&app, &instance, &access_key);
-    Ok(Json(CredentialMade { access_key, secret: made }))
+    let CredentialChange { secret, groups, allow, api } = change;
+    let order = CredentialOrder { secret: secret.map(Secret::new), groups, allow, api };
+    let made = app.put_credential(&actor, &id, &access_key, order).await?;
+    Ok(Json(CredentialMade { access_key, secret: made.map(|secret| secret.reveal().to_owned()) }))
 }
 
 /// Revokes a credential with its tokens and device credentials, and closes connections made with any of them.
@@ -249,33 +236,10 @@ pub async fn put_credential(
     responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance or access key")))]
 pub async fn delete_credential(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, access_key)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let instance = app.instance(&id)?;
-    let missing =
-        || Problem::not_found("credential-not-found", format!("there is no access key `{access_key}`"));
-    app.change_rules(&instance, |rules| {
-        rules.credentials.remove(&access_key).ok_or_else(missing)?;
-        app.broker.forget_signed_by(&instance, &access_key);
-        Ok(())
-    })
-    .await?;
-    close_signed_by(&app, &instance, &access_key);
+    app.delete_credential(&actor, &id, &access_key).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn close_signed_by(app: &App, instance: &crate::instance::Instance, access_key: &str) {
-    app.broker.close_where(instance, |signer| signer.access_key() == Some(access_key));
-}
-
-/// All of them in one answer.
-pub(super) fn refuse_mistakes(mistakes: &[CredentialMistake]) -> Result<(), Problem> {
-    let Some(first) = mistakes.first() else { return Ok(()) };
-    let all = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    Err(Problem::unprocessable(first.kind(), all))
-}
-
-fn bad(kind: &str, error: &dyn std::error::Error) -> Problem {
-    Problem::bad_request(kind, error.to_string())
 }

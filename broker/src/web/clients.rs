@@ -13,8 +13,9 @@ use wire::GroupId;
 use wire::name::ParseNameError;
 
 use super::App;
+use super::operations::Actor;
 use super::page::LIMITS;
-use crate::client::{Client, CloseReason};
+use crate::client::Client;
 use crate::instance::Instance;
 use crate::sync::locked;
 
@@ -109,7 +110,8 @@ pub async fn list(
     Ok(Json(views.take(limit as usize).collect()))
 }
 
-fn group_of(client: &Client) -> &str {
+/// The part of a client ID that names its group.
+pub(super) fn group_of(client: &Client) -> &str {
     client.id.split(wire::name::SEPARATOR).next().unwrap_or_default()
 }
 
@@ -142,19 +144,16 @@ pub async fn show(
         (status = 409, description = "the client is not connected")))]
 pub async fn disconnect(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, client_id)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let client = find(&app, &id, &client_id)?;
-    let mut state = locked(&client.state);
-    let Some(link) = state.link.as_mut() else {
-        return Err(Problem::conflict("client-offline", format!("client `{client_id}` is not connected")));
-    };
-    link.close(CloseReason::ClosedByAdmin);
+    app.kick(&actor, &id, &client_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(app: &App, instance: &str, client_id: &str) -> Result<Arc<Client>, Problem> {
+/// A client that has connected at some time.
+pub(super) fn find(app: &App, instance: &str, client_id: &str) -> Result<Arc<Client>, Problem> {
     let missing =
         || Problem::not_found("client-not-found", format!("client `{client_id}` has never connected"));
     app.instance(instance)?.clients.find(client_id).ok_or_else(missing)

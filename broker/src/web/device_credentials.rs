@@ -13,10 +13,10 @@ use wire::name::ParseNameError;
 use wire::{ClientId, GroupId};
 
 use super::App;
-use super::page::{LIMITS, no_access_key};
-use super::tokens::full;
+use super::operations::Actor;
+use super::operations::credentials::{no_device, parse_device};
+use super::page::LIMITS;
 use crate::devices::Device;
-use crate::rules::Rules;
 use crate::sync::read_locked;
 
 /// A device to register.
@@ -74,37 +74,14 @@ fn made(client_id: &ClientId, device: &Device) -> DeviceMade {
         (status = 422, description = "a group that does not exist or that the access key does not sign for")))]
 pub async fn register(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path(id): Path<String>,
     _: NoQuery,
     Body(request): Body<DeviceRequest>,
 ) -> Result<(StatusCode, Json<DeviceMade>), Problem> {
-    let instance = app.instance(&id)?;
     let DeviceRequest { client_id, access_key } = request;
-    let now = app.broker.clock.now();
-    let device = app
-        .change_credentials(|| {
-            check_group(&instance.rules(), &client_id, &access_key)?;
-            let registered = app.broker.register_device(&instance, &client_id, &access_key, now);
-            registered.map_err(full)?.ok_or_else(|| {
-                let detail = format!("client `{client_id}` has a device credential; refresh it instead");
-                Problem::conflict("device-credential-exists", detail)
-            })
-        })
-        .await?;
+    let device = app.register_device(&actor, &id, &client_id, &access_key).await?;
     Ok((StatusCode::CREATED, Json(made(&client_id, &device))))
-}
-
-fn check_group(rules: &Rules, client_id: &ClientId, access_key: &str) -> Result<(), Problem> {
-    let credential = rules.credentials.get(access_key).ok_or_else(|| no_access_key(access_key))?;
-    let group = client_id.group();
-    if !rules.groups.contains(&group) {
-        return Err(Problem::unprocessable("group-unknown", format!("there is no group `{group}`")));
-    }
-    if credential.groups.as_ref().is_some_and(|groups| !groups.contains(&group)) {
-        let detail = format!("the access key does not sign for group `{group}`");
-        return Err(Problem::unprocessable("group-not-allowed", detail));
-    }
-    Ok(())
 }
 
 /// Which device credentials to list. The next page is asked for with `after` = the last client ID of this one.
@@ -159,9 +136,9 @@ pub async fn show(
     _: Nothing,
 ) -> Result<Json<DeviceView>, Problem> {
     let instance = app.instance(&id)?;
-    let client_id = parse(&client_id)?;
+    let client_id = parse_device(&client_id)?;
     let devices = read_locked(&instance.devices);
-    let device = devices.find(&client_id).ok_or_else(|| missing(client_id.as_str()))?;
+    let device = devices.find(&client_id).ok_or_else(|| no_device(client_id.as_str()))?;
     Ok(Json(view(&client_id, device)))
 }
 
@@ -170,17 +147,12 @@ pub async fn show(
     responses((status = 200, body = DeviceMade), (status = 404, description = "no such instance, or the client ID has no device credential")))]
 pub async fn refresh(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, client_id)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<Json<DeviceMade>, Problem> {
-    let instance = app.instance(&id)?;
-    let client_id = parse(&client_id)?;
-    let now = app.broker.clock.now();
-    let refreshed = app.change_credentials(|| {
-        let refreshed = app.broker.refresh_device(&instance, &client_id, now);
-        refreshed.ok_or_else(|| missing(client_id.as_str()))
-    });
-    Ok(Json(made(&client_id, &refreshed.await?)))
+    let (client_id, device) = app.refresh_device(&actor, &id, &client_id).await?;
+    Ok(Json(made(&client_id, &device)))
 }
 
 /// Takes the credential away and closes the connection made with it.
@@ -188,25 +160,10 @@ pub async fn refresh(
     responses((status = 204, description = "it is gone"), (status = 404, description = "no such instance, or the client ID has no device credential")))]
 pub async fn unregister(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, client_id)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let instance = app.instance(&id)?;
-    let client_id = parse(&client_id)?;
-    app.change_credentials(|| {
-        let epoch = app.broker.unregister_device(&instance, &client_id);
-        Ok(((), epoch.ok_or_else(|| missing(client_id.as_str()))?))
-    })
-    .await?;
+    app.unregister_device(&actor, &id, &client_id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// What is no client ID has no credential either.
-fn parse(text: &str) -> Result<ClientId, Problem> {
-    text.parse().map_err(|_| missing(text))
-}
-
-fn missing(client_id: &str) -> Problem {
-    let shown = crate::refusals::shortened(client_id);
-    Problem::not_found("device-credential-not-found", format!("client `{shown}` has no device credential"))
 }

@@ -11,6 +11,7 @@ use service_kit::problem::Problem;
 use utoipa::ToSchema;
 
 use super::App;
+use super::operations::Actor;
 use crate::endpoints::{HostName, Hosts, Urls};
 
 /// URLs of an instance.
@@ -55,16 +56,12 @@ pub async fn show(
         (status = 400, description = "not JSON; a key that is unknown; neither a DNS name nor an IP address")))]
 pub async fn change(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path(id): Path<String>,
     _: NoQuery,
     Body(change): Body<EndpointsChange>,
 ) -> Result<StatusCode, Problem> {
-    let instance = app.instance(&id)?;
     let hosts = Hosts { internet: change.internet_host, intranet: change.intranet_host };
-    app.change_rules(&instance, |rules| {
-        rules.hosts = hosts;
-        Ok(())
-    })
-    .await?;
+    app.name_instance(&actor, &id, hosts).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,16 +12,9 @@ use service_kit::http::extract::{Body, NoQuery};
 use service_kit::problem::Problem;
 use utoipa::ToSchema;
 
-use super::{App, not_stored};
-use crate::message::{Message, Qos};
-use crate::message_id::MessageId;
-use crate::permissions::Permissions;
-use crate::route::{DISK_FULL, Deliveries, Sender};
-use crate::rules::{Profile, check_standard_topic};
-use crate::store::NotDurable;
-use crate::tell::Source;
-use crate::trace::event::{Action, Event};
-use crate::trie::NOBODY;
+use super::App;
+use super::operations::Actor;
+use super::operations::messages::MessageOrder;
 
 /// A message to send.
 #[derive(Deserialize, ToSchema)]
@@ -57,53 +50,17 @@ pub struct MessageSent {
         (status = 422, description = "a topic that cannot be published to, a QoS other than 0, 1, 2, or too large a payload")))]
 pub async fn send(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path(id): Path<String>,
     _: NoQuery,
     Body(request): Body<SendMessage>,
 ) -> Result<(StatusCode, Json<MessageSent>), Problem> {
-    let instance = app.instance(&id)?;
-    let broker = &app.broker;
     let payload = payload_of(&request)?;
-    let max = broker.config.limits.payload_bytes_max;
-    if payload.len() > max {
-        return Err(Problem::unprocessable("payload-too-large", format!("at most {max} bytes are allowed")));
-    }
-    let qos = Qos::from_number(request.qos.unwrap_or(1));
-    let qos = qos.ok_or_else(|| Problem::unprocessable("qos-invalid", "qos is 0, 1 or 2"))?;
-    let checked = match broker.config.profile {
-        Profile::Strict => instance.rules().check_publish(&request.topic, &Permissions::unlimited()),
-        Profile::Standard => check_standard_topic(&request.topic, &Permissions::unlimited()),
-    };
-    let destination = checked.map_err(|refusal| {
-        broker.metrics.publish_refused(refusal.reason());
-        let event = Event::new(broker.clock.now(), Action::PubRefused, "");
-        let event = event.of_message(MessageId::NONE, &request.topic, qos);
-        instance.account.tell(&Event { code: Some(refusal.code()), ..event.failed(refusal.reason()) });
-        let source =
-            std::error::Error::source(&refusal).map(|source| format!(": {source}")).unwrap_or_default();
-        Problem::unprocessable("topic-refused", format!("{refusal}{source}"))
-    })?;
-    let message = Message::new(&request.topic, &payload, qos, broker.clock.now()).retained(request.retain);
-    let sender = Sender {
-        instance: &instance,
-        source: Source::Api,
-        key: NOBODY,
-        clean: request.clean_session.unwrap_or(true),
-        receipt: None,
-        wake: None,
-    };
-    let routed = {
-        let mut deliveries = Deliveries::default();
-        let routed = broker.route(message, &destination, sender, &mut deliveries);
-        broker.deliver(&mut deliveries);
-        routed
-    };
-    if routed.is_refused {
-        broker.metrics.publish_refused(DISK_FULL);
-        return Err(not_stored(&NotDurable::DiskFull));
-    }
-    broker.store.durable(routed.epoch).await.map_err(|error| not_stored(&error))?;
-    Ok((StatusCode::ACCEPTED, Json(MessageSent { message_id: routed.id.to_string() })))
+    let SendMessage { topic, qos, retain, clean_session, .. } = request;
+    let (qos, clean_session) = (qos.unwrap_or(1), clean_session.unwrap_or(true));
+    let order = MessageOrder { topic, payload, qos, retain, clean_session };
+    let message_id = app.send_message(&actor, &id, order).await?;
+    Ok((StatusCode::ACCEPTED, Json(MessageSent { message_id })))
 }
 
 fn payload_of(request: &SendMessage) -> Result<Vec<u8>, Problem> {

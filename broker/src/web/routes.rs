@@ -10,9 +10,10 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::operations::run_to_the_end;
 use super::{
-    App, admin, clients, device_credentials, endpoints, messages, openapi, sessions, signed, statistics,
-    tokens, traces,
+    App, admin, clients, console, device_credentials, endpoints, messages, openapi, sessions, signed,
+    statistics, tokens, traces,
 };
 
 #[derive(OpenApi)]
@@ -29,7 +30,7 @@ pub fn routes(app: &Arc<App>) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(Api::openapi())
         // Instances and what is laid down for them.
         .routes(routes!(admin::list_instances))
-        .routes(routes!(admin::put_instance))
+        .routes(routes!(admin::put_instance, admin::delete_instance))
         .routes(routes!(endpoints::show, endpoints::change))
         .routes(routes!(admin::list_groups))
         .routes(routes!(admin::put_group, admin::delete_group))
@@ -59,11 +60,13 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(statistics::show))
         .split_for_parts();
     let document = openapi::complete(document);
+    let api = api.layer(from_fn_with_state(app.tasks.clone(), run_to_the_end));
     let api = api
         .layer(from_fn_with_state(app.clone(), signed::require_token_or_signature))
         .with_state(app.clone());
     Router::new()
         .merge(api)
+        .merge(console::routes::routes(app))
         .merge(standard_routes(app.readiness.clone(), app.metrics.clone()))
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
 }

@@ -5,7 +5,7 @@
 //! HMAC-SHA256 ─▶ headers ─▶ date ─▶ signature ─▶ nonce ─▶ what the access key may do: 400 · 401 · 401 · 401 · 403
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -18,10 +18,12 @@ use prometheus_client::metrics::family::Family;
 use service_kit::http::{BODY_BYTES_MAX, require_token};
 use service_kit::metrics::Metrics;
 use service_kit::problem::Problem;
+use wire::Timestamp;
 
 use super::App;
+use super::operations::Actor;
 use crate::api_signature::{Claim, ClaimError, DATE, NONCE, SCHEME, Signed};
-use crate::nonces::Stale;
+use crate::nonces::{Nonces, Stale};
 use crate::rules::Actions;
 use crate::sync::locked;
 
@@ -35,19 +37,22 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
-/// Signed requests that were refused, by reason.
-#[derive(Clone, Debug)]
-pub struct SignaturesRefused(Family<ReasonLabel, Counter>);
+/// What was signed lately, and what was refused, by reason.
+#[derive(Debug)]
+pub struct Signatures {
+    nonces: Mutex<Nonces>,
+    refused: Family<ReasonLabel, Counter>,
+}
 
-impl SignaturesRefused {
-    /// None so far.
-    pub fn new(metrics: &Metrics) -> Self {
+impl Signatures {
+    /// None so far, and none from before `begin`.
+    pub fn new(begin: Timestamp, metrics: &Metrics) -> Self {
         let refused = Family::default();
         let help = "Signed requests to the API that were refused, by reason";
         metrics.register(|registry| {
             registry.register("api_signatures_refused", help, Family::clone(&refused));
         });
-        SignaturesRefused(refused)
+        Signatures { nonces: Mutex::new(Nonces::new(begin)), refused }
     }
 }
 
@@ -106,23 +111,26 @@ pub async fn require_token_or_signature(
         let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes, or broke off");
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "bad-body", detail).into_response();
     };
-    let request = Request::from_parts(parts, Body::from(body.clone()));
+    let mut request = Request::from_parts(parts, Body::from(body.clone()));
     match check(&app, &request, &body) {
-        Ok(()) => next.run(request).await,
+        Ok(actor) => {
+            request.extensions_mut().insert(actor);
+            next.run(request).await
+        }
         Err(refusal) => {
             let label = ReasonLabel { reason: refusal.reason() };
-            app.signatures_refused.0.get_or_create(&label).inc();
+            app.signatures.refused.get_or_create(&label).inc();
             refusal.problem().into_response()
         }
     }
 }
 
-fn check(app: &App, request: &Request, body: &Bytes) -> Result<(), Refusal> {
+fn check(app: &App, request: &Request, body: &Bytes) -> Result<Actor, Refusal> {
     let headers = request.headers();
     let authorization = text(headers, header::AUTHORIZATION.as_str());
     let claim = Claim::read(authorization, text(headers, DATE), text(headers, NONCE))?;
     let now = app.broker.clock.now();
-    locked(&app.nonces).check_date(claim.date, now)?;
+    locked(&app.signatures.nonces).check_date(claim.date, now)?;
     let path = request.uri().path();
     let (id, operation) = split_path(path).ok_or(Refusal::OtherPath)?;
     let query = request.uri().query().unwrap_or_default();
@@ -133,10 +141,14 @@ fn check(app: &App, request: &Request, body: &Bytes) -> Result<(), Refusal> {
     let is_signed = claim.is_signed(&signed, secret);
     let credential = credential.filter(|_| is_signed).ok_or(Refusal::Signature)?;
     let key = format!("{id}/{}", claim.access_key);
-    locked(&app.nonces).take(&key, &claim.nonce, claim.date, now)?;
+    locked(&app.signatures.nonces).take(&key, &claim.nonce, claim.date, now)?;
     let (is_allowed, needed): (fn(Actions) -> bool, _) =
         if asks(request.method(), operation) { (Actions::reads, "R") } else { (Actions::writes, "W") };
-    if credential.api.is_some_and(is_allowed) { Ok(()) } else { Err(Refusal::NotAllowed(needed)) }
+    if credential.api.is_some_and(is_allowed) {
+        Ok(Actor::access_key(id, &claim.access_key))
+    } else {
+        Err(Refusal::NotAllowed(needed))
+    }
 }
 
 /// The instance of a path, and what follows it.

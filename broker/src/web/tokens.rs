@@ -12,13 +12,12 @@ use utoipa::{IntoParams, ToSchema};
 use wire::Timestamp;
 
 use super::App;
-use super::admin::refuse_mistakes;
+use super::operations::Actor;
+use super::operations::credentials::{TokenWish, no_token};
 use super::page::{LIMITS, no_access_key};
-use crate::credential;
-use crate::credentials::{Full, TokenOrder};
-use crate::rules::{Actions, Grant, GrantFilter};
+use crate::rules::{Actions, GrantFilter};
 use crate::sync::read_locked;
-use crate::tokens::{LIFE_MIN, TOPICS_MAX, Token, TokenStatus, granted_expiry};
+use crate::tokens::{Token, TokenStatus};
 
 /// A token to issue.
 #[derive(Deserialize, ToSchema)]
@@ -82,41 +81,17 @@ fn view(id: &str, token: &Token, now: Timestamp) -> TokenView {
         (status = 422, description = "no topic or more than 100, one of a parent topic, a group or a placeholder that does not exist; a time that is less than 60 seconds ahead")))]
 pub async fn issue(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path(id): Path<String>,
     _: NoQuery,
     Body(request): Body<TokenRequest>,
 ) -> Result<(StatusCode, Json<TokenIssued>), Problem> {
-    let instance = app.instance(&id)?;
     let TokenRequest { access_key, actions, topics, expire_time } = request;
-    if !(1..=TOPICS_MAX).contains(&topics.len()) {
-        let detail = format!("{} topics; 1 to {TOPICS_MAX} are allowed", topics.len());
-        return Err(Problem::unprocessable("topics-invalid", detail));
-    }
-    let now = app.broker.clock.now();
-    let expires = granted_expiry(Timestamp::from_millis(expire_time), now).ok_or_else(|| {
-        let detail = format!("`expire_time` must be at least {} seconds ahead", LIFE_MIN.as_secs());
-        Problem::unprocessable("expire-time-invalid", detail)
-    })?;
-    let issued = app
-        .change_credentials(|| {
-            let rules = instance.rules();
-            if !rules.credentials.contains_key(&access_key) {
-                return Err(no_access_key(&access_key));
-            }
-            let grants: Vec<Grant> =
-                topics.iter().map(|topic| Grant { topic: topic.clone(), actions }).collect();
-            refuse_mistakes(&credential::mistakes(None, &grants, &rules))?;
-            let order = TokenOrder { access_key, actions, topics, expires };
-            app.broker.issue_token(&instance, order, now).map_err(full)
-        })
-        .await?;
+    let wish = TokenWish { access_key, actions, topics, expires: Timestamp::from_millis(expire_time) };
+    let (issued, expires) = app.issue_token(&actor, &id, wish).await?;
     let token = issued.text.reveal().to_owned();
     let expire_time = expires.as_millis();
     Ok((StatusCode::CREATED, Json(TokenIssued { token, token_id: issued.id, expire_time })))
-}
-
-pub(super) fn full(full: Full) -> Problem {
-    Problem::conflict(full.kind(), full.to_string())
 }
 
 /// Which tokens to list. The next page is asked for with `after` = the last token ID of this one.
@@ -177,21 +152,10 @@ pub async fn show(
     responses((status = 204, description = "it is revoked"), (status = 404, description = "no such instance; a token that was never issued, or is forgotten")))]
 pub async fn revoke(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path((id, token_id)): Path<(String, String)>,
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
-    let instance = app.instance(&id)?;
-    let now = app.broker.clock.now();
-    app.change_credentials(|| {
-        let epoch = app.broker.revoke_token(&instance, &token_id, now);
-        Ok(((), epoch.ok_or_else(|| no_token(&token_id))?))
-    })
-    .await?;
+    app.revoke_token(&actor, &id, &token_id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Only the part that is no secret is repeated.
-fn no_token(token_id: &str) -> Problem {
-    let shown = crate::refusals::shortened(token_id.split('.').next().unwrap_or_default());
-    Problem::not_found("token-not-found", format!("there is no token with the ID `{shown}`"))
 }

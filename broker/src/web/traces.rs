@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use wire::Timestamp;
 
 use super::App;
+use super::operations::Actor;
 use super::page::LIMITS;
 use crate::instance::Instance;
 use crate::message::Qos;
@@ -209,11 +210,12 @@ pub async fn show(
         (status = 400, description = "not JSON, or a mode other than off, errors, all")))]
 pub async fn change(
     State(app): State<Arc<App>>,
+    actor: Actor,
     Path(id): Path<String>,
     _: NoQuery,
     Body(change): Body<TraceChange>,
 ) -> Result<StatusCode, Problem> {
-    app.instance(&id)?.account.trace.set_mode(change.mode);
+    app.set_trace(&actor, &id, change.mode).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -205,6 +205,7 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     }
     insta::assert_snapshot!(lines.join("\n"), @r"
     get …: 200 400 401 403
+    delete …/{instance}: 204 400 401 403 404 409 500 503
     put …/{instance}: 204 400 401 403 500 503
     get …/{instance}/clients: 200 400 401 403 404 422
     get …/{instance}/clients/{client_id}: 200 400 401 403 404
@@ -238,6 +239,23 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     get …/{instance}/traces/devices: 200 400 401 403 404 422
     get …/{instance}/traces/messages: 200 400 401 403 404 422
     ");
+}
+
+#[tokio::test]
+async fn only_an_instance_in_which_there_is_nothing_can_be_deleted() {
+    let broker = TestBroker::start();
+    let problem = answer(&broker, Method::DELETE, "/mqtt-test", None).await;
+    assert!(problem.contains("2 groups, 3 parent topics, 2 access keys"), "{problem}");
+    for path in ["/mqtt-typo", "/mqtt-typo/topics/x"] {
+        assert_eq!(send(call(&broker, Method::PUT, path)).await.0, 204);
+    }
+    assert_eq!(send(call(&broker, Method::DELETE, "/mqtt-typo")).await.0, 409);
+    assert_eq!(send(call(&broker, Method::DELETE, "/mqtt-typo/topics/x")).await.0, 204);
+    assert_eq!(send(call(&broker, Method::DELETE, "/mqtt-typo")).await.0, 204);
+    assert_eq!(send(call(&broker, Method::DELETE, "/mqtt-typo")).await.0, 404);
+    let broker = broker.restart().await;
+    let (_, listed) = send(call(&broker, Method::GET, "")).await;
+    assert_eq!(listed.as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -135,6 +135,24 @@ impl TestBroker {
         Self::run_in(self.dir, self.arguments, self.clock)
     }
 
+    /// Its files.
+    pub fn data_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Why it ended although nobody asked it to.
+    pub async fn refused(self) -> broker::RunError {
+        timeout(PATIENCE, self.running).await.expect("it goes on").unwrap().unwrap_err()
+    }
+
+    /// Stops in order, changes its files, and starts again.
+    pub async fn restart_after(self, change: impl FnOnce()) -> Self {
+        self.lifecycle.stop();
+        self.running.await.unwrap().unwrap();
+        change();
+        Self::run_in(self.dir, self.arguments, self.clock)
+    }
+
     pub async fn stop(self) {
         self.lifecycle.stop();
         self.running.await.unwrap().unwrap();

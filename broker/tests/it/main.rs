@@ -7,8 +7,11 @@ mod signing;
 
 mod accept;
 mod api;
+mod audit;
 mod bad_input;
 mod connect;
+mod console;
+mod console_browser;
 mod credential_codes;
 mod device_credentials;
 mod durability;

@@ -123,6 +123,13 @@ async fn an_access_key_may_do_what_its_api_says_and_only_in_its_instance() {
             let elsewhere = Ask::get("/api/v1/instances/mqtt-elsewhere/groups", "4");
             assert_eq!(elsewhere.send(&broker).await, "401 signature-wrong", "it has no such access key");
             assert_eq!(Ask::get("/api/v1/instances", "5").send(&broker).await, "403 not-allowed");
+            let audit = broker.data_dir().join("audit/audit-2023-11-14.jsonl");
+            let records = std::fs::read_to_string(audit).unwrap();
+            let last: Value = serde_json::from_str(records.lines().last().unwrap()).unwrap();
+            assert_eq!(
+                (&last["actor"], &last["action"]),
+                (&json!("access-key:mqtt-test/AKS"), &json!("group.created"))
+            );
         }
     }
 }

@@ -3,9 +3,12 @@
 //! `GET /healthz`   200 as long as the process serves
 //! `GET /readyz`    200 once the program can do its work, 503 before
 //! `GET /metrics`   Prometheus
-//! `GET /login`     the page to sign in with the API token; `POST` starts a session, so that forms of pages work
+//! `GET /login`     the page to sign in with the API token; `POST` starts a session, so that forms of pages work;
+//!                  ten wrong tokens from one address within ten minutes lock it out: 429 with `Retry-After`
 //! `POST /logout`   ends the session
 
+/// Cookies of signed-in browsers.
+mod cookie;
 /// What a request brings, parsed.
 pub mod extract;
 /// What is refused: told as a Problem or as a page for people, and counted.
@@ -34,9 +37,10 @@ use tracing::{debug, error, info};
 use crate::clock::Stopwatch;
 use crate::metrics::Metrics;
 use crate::problem::{Cause, Problem};
+pub use cookie::{cookie_name, find_cookie, set_cookie};
 use refusals::Refusals;
-pub use refusals::ToldByPage;
-pub use sign_in::{Guard, require_token};
+pub use refusals::{LockoutForgotten, ToldByPage};
+pub use sign_in::{Guard, destination, in_words, is_same_origin, require_token, urlencode};
 
 /// Largest request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -160,10 +164,16 @@ mod tests {
 
     /// A server with a guarded form, its address and a browser.
     async fn serving() -> (String, Readiness, crate::lifecycle::Lifecycle) {
+        let (url, readiness, lifecycle, _) = serving_at().await;
+        (url, readiness, lifecycle)
+    }
+
+    /// The same with hands to turn.
+    async fn serving_at() -> (String, Readiness, crate::lifecycle::Lifecycle, Clock) {
         let readiness = Readiness::new();
         let metrics = Metrics::new("test");
         let clock = Clock::manual(wire::Timestamp::EPOCH);
-        let guard = Guard::new(Secret::new("t0ken"), "test", clock);
+        let guard = Guard::new(Secret::new("t0ken"), "test", clock.clone());
         let form = Router::new()
             .route("/price", axum::routing::post(|| async { "changed" }))
             .route(
@@ -178,7 +188,7 @@ mod tests {
         let lifecycle = crate::lifecycle::Lifecycle::new();
         let stop = lifecycle.stopping();
         lifecycle.spawn("http", serve(listener, router, metrics, stop));
-        (url, readiness, lifecycle)
+        (url, readiness, lifecycle, clock)
     }
 
     fn browser() -> reqwest::Client {
@@ -222,6 +232,37 @@ mod tests {
         assert_eq!(post("/price", &cookie, "").await.status(), 200);
         assert_eq!(post("/logout", &cookie, "").await.status(), 303);
         assert_eq!(post("/price", &cookie, "").await.status(), 303);
+        lifecycle.stop();
+        lifecycle.drain().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn ten_wrong_tokens_lock_an_address_out_until_the_first_is_ten_minutes_old() {
+        let (url, _, lifecycle, clock) = serving_at().await;
+        let browser = browser();
+        let sign_in = async |token: &'static str| {
+            browser.post(format!("{url}/login")).form(&[("token", token)]).send().await.unwrap()
+        };
+        for _ in 0..10 {
+            assert_eq!(sign_in("wrong").await.status(), 401);
+            clock.advance(Duration::from_secs(1));
+        }
+        let locked = sign_in("t0ken").await;
+        assert_eq!(
+            (locked.status().as_u16(), locked.headers()["retry-after"].as_bytes()),
+            (429, &b"590"[..])
+        );
+        assert!(!locked.headers().contains_key("set-cookie"));
+        let page = locked.text().await.unwrap();
+        assert!(page.contains("Try again in 10 minutes."), "{page}");
+        let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+        let line = "test_http_refused_total{status=\"429\",kind=\"locked-out\"} 1";
+        assert!(
+            metrics.contains(line) && metrics.contains("test_http_lockouts_forgotten_total 0"),
+            "{metrics}"
+        );
+        clock.advance(Duration::from_secs(590));
+        assert_eq!(sign_in("t0ken").await.status(), 303);
         lifecycle.stop();
         lifecycle.drain().await.unwrap();
     }

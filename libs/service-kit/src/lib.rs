@@ -11,6 +11,8 @@ pub mod config;
 pub mod http;
 /// Drain: tasks, signals, the order of stopping.
 pub mod lifecycle;
+/// ● Serve: lock-out after repeated wrong secrets.
+pub mod lockout;
 /// Serve: metrics for Prometheus.
 pub mod metrics;
 /// Serve: the MQTT client.

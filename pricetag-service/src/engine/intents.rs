@@ -16,7 +16,7 @@ use crate::names::Actor;
 use crate::operation;
 use crate::shop::rows::{ChangeRow, ChangeState, Write};
 use crate::shop::words::Note;
-use crate::store::words::change_state;
+use crate::store::words::{change_state, hold};
 use crate::task::{Order, Transition};
 
 /// Most steps of tasks, confirmations or entries in one record.
@@ -130,7 +130,7 @@ fn moved(order: &Order, transition: &Transition) -> Step {
 fn operation_moved(order: &operation::Order, transition: &operation::Transition) -> Step {
     let told = |state: operation::State| {
         json!({ "operation": order.id.as_str(), "tag": order.tag,
-            "kind": operation::kind_name(order.action), "state": state.to_string() })
+            "kind": operation::kind_name(order.action), "action": format!("{:?}", order.action), "state": state.to_string() })
     };
     let before = transition.from.map_or(Value::Null, told);
     Step { about: order.tag.to_string(), before, after: told(transition.to) }
@@ -141,7 +141,7 @@ fn change_moved(row: &ChangeRow, before: Option<&ChangeState>) -> Step {
         .map_or(Value::Null, |state| json!({ "change": row.id.as_str(), "state": change_state(state) }));
     let after = json!({
         "change": row.id.as_str(), "product": row.key.to_string(),
-        "state": change_state(&row.state), "unproven": row.unproven,
+        "state": change_state(&row.state), "hold": hold(&row.state), "unproven": row.unproven,
     });
     Step { about: row.key.to_string(), before, after }
 }

@@ -10,6 +10,7 @@
 
 use wire::till::StoreId;
 
+use super::pricing::JUMP_PERCENT;
 use super::rows::{Approval, ChangeRow, Freeze, Mark, StoreRow, Write};
 use super::turn::{Outcome, Turn};
 use super::words::{News, Refusal, Reply};
@@ -69,6 +70,14 @@ impl Turn<'_> {
         Ok(Approval::Awaited)
     }
 
+    /// The same of a step that came about after it was asked for; a large one wants somebody to look even where no rule
+    /// asks for that.
+    pub(super) fn approval_anew(&self, store: &StoreId, percent: i64) -> Approval {
+        let rule = self.shop.stores.get(store).and_then(|store| store.approval_above);
+        let limit = rule.map_or(JUMP_PERCENT, i64::from).min(JUMP_PERCENT);
+        if percent > limit { Approval::Awaited } else { Approval::NotNeeded }
+    }
+
     pub(super) fn approve_change(&mut self, change: &ChangeId) -> Outcome {
         let row = self.change(change)?;
         if row.approval != Approval::Awaited {
@@ -77,23 +86,24 @@ impl Turn<'_> {
         let Some(person) = self.actor.person() else {
             return Err(Refusal::NameNeeded("an approval is somebody's".to_owned()));
         };
-        if !self.actor.is_other_person(&row.actor) {
+        if row.actor.is_same_person(&self.actor) {
             return Err(Refusal::SamePerson(person.to_owned()));
         }
         let after = vec![("price", row.to.to_string()), ("asked_by", row.actor.as_str().to_owned())];
         self.audit("price.approve", change, vec![], after);
         let mark = Mark { by: self.actor.clone(), at: self.now };
-        self.amend(ChangeRow { approval: Approval::Given(mark), ..row });
+        self.amend(ChangeRow { approval: Approval::Given(mark), judged_from: row.from, ..row });
         Ok(Reply::Change(change.clone()))
     }
 
     pub(super) fn pause_change(&mut self, change: &ChangeId) -> Outcome {
         let row = self.change(change)?;
-        if row.paused.is_none() {
-            self.audit("price.pause", change, vec![], vec![("price", row.to.to_string())]);
-            let mark = Mark { by: self.actor.clone(), at: self.now };
-            self.amend(ChangeRow { paused: Some(mark), ..row });
+        if let Some(mark) = &row.paused {
+            return Err(Refusal::PausedAlready(mark.by.clone()));
         }
+        self.audit("price.pause", change, vec![], vec![("price", row.to.to_string())]);
+        let mark = Mark { by: self.actor.clone(), at: self.now };
+        self.amend(ChangeRow { paused: Some(mark), ..row });
         Ok(Reply::Change(change.clone()))
     }
 
@@ -131,8 +141,8 @@ impl Turn<'_> {
 
     pub(super) fn freeze_store(&mut self, store: &StoreId, reason: Option<Remark>) -> Outcome {
         let row = self.store(store)?;
-        if row.freeze.is_some() {
-            return Ok(Reply::Done);
+        if let Some(freeze) = &row.freeze {
+            return Err(Refusal::FrozenAlready(store.clone(), freeze.by.clone()));
         }
         let why = reason.as_ref().map_or("-", Remark::as_str).to_owned();
         self.audit("store.freeze", store, vec![], vec![("reason", why)]);

@@ -8,13 +8,19 @@
 //! A planned change has a task for every tag of its product, so that people see what will happen; none of them goes out
 //! and the price of the product stays. When it begins, it ends every planned change that was to take effect earlier:
 //! the newest price wins. Of several that are free at once only the latest begins.
+//!
+//! A planned change starts from the price that will be in force then: that of the plan before it, or today's. When that
+//! comes to differ, a step that became larger, or goes the other way, is judged anew: an approval was for what somebody
+//! saw.
 
 use std::time::Duration;
 
 use wire::Timestamp;
 use wire::tag::TagId;
+use wire::till::Price;
 
-use super::rows::{ChangeRow, ChangeState, Write};
+use super::pricing::step_percent;
+use super::rows::{Approval, ChangeRow, ChangeState, Write};
 use super::turn::{Outcome, Turn};
 use super::words::{Effect, Refusal, Reply};
 use crate::names::{ChangeId, ProductKey, TaskId};
@@ -34,8 +40,52 @@ impl Turn<'_> {
         match wanted {
             None => Ok(self.now),
             Some(at) if self.now < at && at <= latest => Ok(at),
-            Some(_) => Err(Refusal::BadTime),
+            Some(at) => Err(Refusal::BadTime(at, self.now)),
         }
+    }
+
+    /// What the product is going to cost just before that moment, as far as is known.
+    pub(super) fn expected(&self, key: &ProductKey, effective: Timestamp) -> Option<Price> {
+        let product = self.shop.products.get(key)?;
+        let before = product.planned.values().filter(|row| row.effective <= effective);
+        let last = before.max_by_key(|row| (row.effective, &row.id));
+        Some(last.map_or(product.row.price, |row| row.to))
+    }
+
+    /// Planned changes start from another price than they did: their steps are judged anew.
+    fn rebase(&mut self, key: &ProductKey) {
+        let Some(product) = self.shop.products.get(key) else { return };
+        let costs = product.row.price;
+        let mut before = costs;
+        let mut planned: Vec<ChangeRow> = product.planned.values().cloned().collect();
+        planned.sort_by(|a, b| (a.effective, &a.id).cmp(&(b.effective, &b.id)));
+        for row in planned {
+            // One that is due ends those before it when it begins.
+            let from = if row.effective <= self.now { costs } else { before };
+            before = row.to;
+            if row.from != from {
+                self.rebase_one(row, from);
+            }
+        }
+    }
+
+    fn rebase_one(&mut self, was: ChangeRow, from: Price) {
+        let approval = if is_no_larger(from, was.judged_from, was.to) {
+            was.approval.clone()
+        } else {
+            self.approval_anew(&was.key.store, step_percent(from, was.to))
+        };
+        let told = |row: &ChangeRow| {
+            vec![
+                ("from", row.from.to_string()),
+                ("to", row.to.to_string()),
+                ("approval", approval_text(&row.approval)),
+            ]
+        };
+        let row = ChangeRow { from, approval, ..was.clone() };
+        self.audit("price.replan", &row.id, told(&was), told(&row));
+        self.keep_planned(row.clone());
+        self.write_change(row, Some(was.state));
     }
 
     /// Keeps a change that something holds back.
@@ -48,11 +98,8 @@ impl Turn<'_> {
             return Err(Refusal::TooManyPlanned(key));
         }
         row.state = state_of(way);
-        let after = vec![
-            ("price", row.to.to_string()),
-            ("change", id.to_string()),
-            ("effective", row.effective.as_millis().to_string()),
-        ];
+        let mut after = told_of(&row);
+        after.push(("effective", row.effective.as_millis().to_string()));
         product.planned.insert(id.clone(), row.clone());
         self.audit("price.plan", &key, vec![("price", row.from.to_string())], after);
         self.shop.changes.insert(id.clone(), key.clone());
@@ -131,6 +178,7 @@ impl Turn<'_> {
 
     /// Looks whether a planned change of the product may begin, and says of the others what holds them.
     pub(super) fn review(&mut self, key: &ProductKey) {
+        self.rebase(key);
         let Some(product) = self.shop.products.get(key) else { return };
         let mut planned: Vec<ChangeRow> = product.planned.values().cloned().collect();
         planned.sort_by(|a, b| (b.effective, &b.id).cmp(&(a.effective, &a.id)));
@@ -211,6 +259,34 @@ impl Turn<'_> {
 
     pub(super) fn bound_to(&self, key: &ProductKey) -> Vec<TagId> {
         self.shop.products.get(key).map(|product| product.tags.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+/// Whether the step from here is none, or in the direction of the one that was judged and not larger.
+fn is_no_larger(from: Price, judged_from: Price, to: Price) -> bool {
+    let is_same_way = (from < to) == (judged_from < to) && judged_from != to;
+    from == to || (is_same_way && step_percent(from, to) <= step_percent(judged_from, to))
+}
+
+/// What the audit log is told of a change that is asked for or begins.
+pub(super) fn told_of(row: &ChangeRow) -> Vec<(&'static str, String)> {
+    let mut told = vec![
+        ("price", row.to.to_string()),
+        ("change", row.id.to_string()),
+        ("asked_by", row.actor.as_str().to_owned()),
+        ("approval", approval_text(&row.approval)),
+    ];
+    if let Some(reason) = &row.reason {
+        told.push(("reason", reason.as_str().to_owned()));
+    }
+    told
+}
+
+fn approval_text(approval: &Approval) -> String {
+    match approval {
+        Approval::NotNeeded => "not needed".to_owned(),
+        Approval::Awaited => "awaited".to_owned(),
+        Approval::Given(mark) => format!("given by {}", mark.by.as_str()),
     }
 }
 

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use wire::tag::TagId;
 use wire::till::Price;
 
+use super::planning::told_of;
 use super::rows::{Approval, ChangeRow, ChangeState, Write};
 use super::turn::{Outcome, Turn};
 use super::words::{News, PriceWish, Refusal, Reply};
@@ -27,7 +28,7 @@ use crate::task::{State, Wait, Way};
 pub const JUMP_PERCENT: i64 = 50;
 
 /// How large the step is, of `from`, rounded up.
-fn step_percent(from: Price, to: Price) -> i64 {
+pub(super) fn step_percent(from: Price, to: Price) -> i64 {
     let (from, to) = (from.as_minor(), to.as_minor());
     ((to - from).abs() * 100 + from - 1) / from
 }
@@ -36,20 +37,21 @@ impl Turn<'_> {
     pub(super) fn change_price(&mut self, wish: PriceWish) -> Outcome {
         let PriceWish { key, price, reason, confirms_jump, effective } = wish;
         self.require_store(&key.store)?;
-        let Some(product) = self.shop.products.get(&key) else {
+        let at = self.effective(effective)?;
+        // At once means against what it costs now, whatever is planned.
+        let expected = if effective.is_some() { self.expected(&key, at) } else { self.costs(&key) };
+        let Some(costs) = expected else {
             return Err(Refusal::UnknownProduct(key));
         };
-        let costs = product.row.price;
-        if costs == price && effective.is_none() {
+        if costs == price {
             return Err(Refusal::PriceUnchanged(price));
         }
         let percent = step_percent(costs, price);
         if !confirms_jump && percent > JUMP_PERCENT {
             return Err(Refusal::PriceJump { from: costs, to: price, percent });
         }
-        let effective = self.effective(effective)?;
         let approval = self.approval_of(&key.store, percent)?;
-        let row = ChangeRow { reason, effective, approval, ..self.new_change(&key, costs, price) };
+        let row = ChangeRow { reason, effective: at, approval, ..self.new_change(&key, costs, price) };
         if self.way_of_change(&row) != Way::Open {
             return self.plan_change(row);
         }
@@ -86,6 +88,10 @@ impl Turn<'_> {
         Ok(Reply::Change(id))
     }
 
+    fn costs(&self, key: &ProductKey) -> Option<Price> {
+        self.shop.products.get(key).map(|product| product.row.price)
+    }
+
     /// A change at once that nobody has to agree to.
     fn new_change(&mut self, key: &ProductKey, from: Price, to: Price) -> ChangeRow {
         ChangeRow {
@@ -99,6 +105,7 @@ impl Turn<'_> {
             created: self.now,
             effective: self.now,
             begun: None,
+            judged_from: from,
             approval: Approval::NotNeeded,
             paused: None,
             reverts: None,
@@ -124,8 +131,7 @@ impl Turn<'_> {
         let before = std::mem::replace(&mut change.state, ChangeState::Running);
         product.change = Some(change.clone());
         let row = product.row.clone();
-        let after = vec![("price", change.to.to_string()), ("change", id.to_string())];
-        self.audit("price.change", &key, vec![("price", change.from.to_string())], after);
+        self.audit("price.change", &key, vec![("price", change.from.to_string())], told_of(&change));
         self.write(Write::Product(row));
         self.write_change(change, Some(before).filter(|_| is_known));
         self.reconcile_all(&key);

@@ -1,12 +1,12 @@
 //! ● Why a command is not carried out.
 
-use wire::DeviceId;
 use wire::tag::TagId;
 use wire::till::{Price, StoreId, TillId};
+use wire::{DeviceId, Timestamp};
 
 use super::planning::{AHEAD_DAYS_MAX, PLANNED_MAX};
 use super::pricing::JUMP_PERCENT;
-use crate::names::{ChangeId, OperationId, ProductKey};
+use crate::names::{Actor, ChangeId, OperationId, ProductKey};
 
 /// Why a command was not carried out; nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,17 +54,26 @@ pub enum Refusal {
         why: String,
     },
     /// A time that no change may have.
-    #[error("a change takes effect in the future, at most {AHEAD_DAYS_MAX} days ahead")]
-    BadTime,
+    #[error(
+        "{} is not in the future or more than {AHEAD_DAYS_MAX} days ahead; now is {} (milliseconds since 1970)",
+        .0.as_millis(), .1.as_millis()
+    )]
+    BadTime(Timestamp, Timestamp),
     /// Enough wait already.
     #[error("{PLANNED_MAX} changes of product `{product}` wait already; cancel one first", product = .0.product)]
     TooManyPlanned(ProductKey),
     /// A second pair of eyes must be told from the first.
-    #[error("{0}, so say who you are: in `X-Actor`, or in the field for your name")]
+    #[error("{0}: say who you are")]
     NameNeeded(String),
     /// The two are one.
-    #[error("`{0}` made the change, so somebody else must approve it")]
+    #[error("`{0}` asked for the change, so somebody else must approve it")]
     SamePerson(String),
+    /// Somebody did so already.
+    #[error("it is paused already, by {by}", by = .0.as_str())]
+    PausedAlready(Actor),
+    /// Somebody did so already.
+    #[error("the prices of store `{0}` are frozen already, by {by}; end that first", by = .1.as_str())]
+    FrozenAlready(StoreId, Actor),
     /// Nobody waits for it.
     #[error("change `{0}` awaits no approval")]
     NoApprovalAwaited(ChangeId),

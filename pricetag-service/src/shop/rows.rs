@@ -212,6 +212,8 @@ pub struct ChangeRow {
     pub effective: Timestamp,
     /// When it began; until then it is planned and nothing of it has gone out.
     pub begun: Option<Timestamp>,
+    /// The price it started from when somebody last looked at its step: who asked for it, or who approved it.
+    pub judged_from: Price,
     /// Whether a second person has to agree.
     pub approval: Approval,
     /// Who paused it.

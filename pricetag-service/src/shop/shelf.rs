@@ -226,18 +226,9 @@ impl Turn<'_> {
         let Some(entry) = self.shop.tags.get(&tag) else { return };
         let Some(task) = &entry.task else { return };
         let device = entry.row.access_point.clone();
-        let (order, state) = (task.order().clone(), task.state());
+        let order = task.order().clone();
+        let may_be_there = self.shop.gate.newest(tag).is_some_and(|sent| sent.version == order.version);
         self.step(tag, Input::Cancel);
-        let may_be_there = match state {
-            State::Sent | State::Accepted => true,
-            State::Pending(wait) => wait != Wait::New,
-            State::Scheduled
-            | State::Held(_)
-            | State::Displayed
-            | State::Superseded
-            | State::Cancelled
-            | State::Failed(_) => false,
-        };
         if may_be_there {
             let task = order.id.to_string();
             self.send(device, ServiceMessage::Cancel { task, tag, version: order.version });
@@ -305,7 +296,7 @@ impl Turn<'_> {
     }
 
     /// When the change began that asked for it.
-    fn begun(&self, order: &Order) -> Option<Timestamp> {
+    pub(super) fn begun(&self, order: &Order) -> Option<Timestamp> {
         let (key, _) = order.price.as_ref()?;
         let change = self.shop.products.get(key)?.change.as_ref()?;
         change.begun.filter(|_| order.change.as_ref() == Some(&change.id))

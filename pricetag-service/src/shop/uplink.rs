@@ -360,7 +360,8 @@ impl Turn<'_> {
         let task = self.shop.tags.get(&tag).and_then(|entry| entry.task.as_ref());
         let Some(order) = task.map(Task::order).filter(|order| order.version == version) else { return };
         if order.change.is_some() {
-            let waited = self.now.since(order.created);
+            let asked = self.begun(order).unwrap_or(order.created);
+            let waited = self.now.since(asked);
             self.tell(News::PriceDisplayed(waited));
         }
         self.step(tag, Input::Confirmed);

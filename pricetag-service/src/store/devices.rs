@@ -168,7 +168,7 @@ async fn tags(
 ) -> Result<Vec<TagView>, StoreError> {
     let rows = query(
         "select t.tag, t.store, s.currency, t.access_point, t.product, p.name as product_name, t.width, t.height,
-             t.version, t.should_face, t.should_price_minor, t.shows_version, t.shows_face, t.shows_price_minor,
+             coalesce(k.version, 0) as version, t.should_face, t.should_price_minor, t.shows_version, t.shows_face, t.shows_price_minor,
              t.shows_product, t.shows_at, t.removed_at, t.blank_since, h.seen_at, h.battery_mv, h.lqi, h.temperature_c,
              k.task, k.state, k.reason, k.since
          from tags t join stores s on s.store = t.store
@@ -319,9 +319,8 @@ pub async fn list_access_points(
         "select a.device, a.store, a.heard_at, a.epoch, a.next_report, a.roster_rev, a.tasks_queued,
              a.reports_waiting, a.frames_refused,
              (select count(*) from tags t where t.access_point = a.device and t.removed_at is null) as tags,
-             (select count(*) from tags t join tasks k on k.tag = t.tag and k.version = t.version
-                 where t.access_point = a.device
-                     and k.state in ('held', 'pending', 'sent', 'accepted')) as tasks_open
+             (select count(*) from tags t join tasks k on k.tag = t.tag where t.access_point = a.device
+                 and k.state in ('scheduled', 'held', 'pending', 'sent', 'accepted')) as tasks_open
          from access_points a where ($1 is null or a.store = $1) and ($2 is null or a.device = $2)
          order by a.device",
     )

@@ -247,7 +247,7 @@ fn task(row: &AnyRow) -> Result<(Order, Progress), StoreError> {
 async fn changes(db: &mut AnyConnection) -> Result<Vec<ChangeRow>, StoreError> {
     let rows = query(
         "select change, store, product, from_minor, to_minor, reason, actor, created_at, reverts, state,
-             hold, blocked_by, effective_at, begun_at, approval, approved_by, approved_at, paused_by, paused_at,
+             hold, blocked_by, effective_at, judged_from_minor, begun_at, approval, approved_by, approved_at, paused_by, paused_at,
              shelf_done_at, till_seq, published_at, applied_at, unproven, ended_at, charged_minor
          from changes where ended_at is null",
     )
@@ -276,6 +276,7 @@ fn change(row: &AnyRow) -> Result<ChangeRow, StoreError> {
         created: row.time("created_at")?,
         effective: row.time("effective_at")?,
         begun: row.time_opt("begun_at")?,
+        judged_from: row.price("judged_from_minor")?,
         approval,
         paused: mark_of(row, "paused_by", "paused_at")?,
         reverts: row.parsed_opt("reverts")?,

@@ -312,7 +312,8 @@ async fn changes(
              (select count(*) from tills i where i.store = c.store and i.cursor_seq >= c.till_seq) as till_applied
          from changes c join products p on p.store = c.store and p.product = c.product
              join stores s on s.store = c.store
-         where ($1 is null or c.store = $1) and ($2 is null or c.product = $2) and ($3 is null or c.state = $3)
+         where ($1 is null or c.store = $1) and ($2 is null or c.product = $2) and ($3 is null or c.state = $3
+                 or ($3 = 'unapproved' and c.approval = 'awaited' and c.ended_at is null))
              and ($4 is null or c.change < $4) and ($5 is null or c.change = $5)
          order by c.change desc limit $6",
     )

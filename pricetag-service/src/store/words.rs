@@ -21,7 +21,7 @@ pub fn change_state(state: &ChangeState) -> &'static str {
 }
 
 /// What holds it; empty when nothing does.
-pub(super) fn hold(state: &ChangeState) -> &'static str {
+pub fn hold(state: &ChangeState) -> &'static str {
     match state {
         ChangeState::Held(hold) => hold.name(),
         ChangeState::Scheduled

@@ -199,8 +199,8 @@ async fn entry(db: &mut AnyConnection, write: &Write, now: Timestamp) -> Result<
 async fn change(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreError> {
     query(
         "insert into changes (change, store, product, from_minor, to_minor, reason, actor, created_at, reverts,
-             effective_at, state, blocked_by, unproven)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', '', 0) on conflict (change) do nothing",
+             effective_at, judged_from_minor, state, blocked_by, unproven)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $4, '', '', 0) on conflict (change) do nothing",
     )
     .bind(row.id.as_str())
     .bind(row.key.store.as_str())
@@ -224,7 +224,8 @@ async fn progress(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreEr
         "update changes set from_minor = $2, charged_minor = $3, state = $4, hold = $5, blocked_by = $6,
              begun_at = $7, approval = $8, approved_by = $9, approved_at = $10, paused_by = $11, paused_at = $12,
              shelf_done_at = $13, till_seq = $14, published_at = $15, applied_at = $16, unproven = $17,
-             ended_at = $18
+             ended_at = $18,
+             judged_from_minor = $19
          where change = $1",
     )
     .bind(row.id.as_str())
@@ -245,6 +246,7 @@ async fn progress(db: &mut AnyConnection, row: &ChangeRow) -> Result<(), StoreEr
     .bind(row.applied.map(Timestamp::as_millis))
     .bind(i64::from(row.unproven))
     .bind(row.ended.map(Timestamp::as_millis))
+    .bind(row.judged_from.as_minor())
     .execute(db)
     .await?;
     Ok(())

@@ -12,9 +12,9 @@ use wire::till::{ProductId, StoreId};
 use crate::names::{ChangeId, TaskId};
 use crate::store::StoreError;
 
-/// States of a change, as in the database and the API.
-pub(super) const CHANGE_STATES: [&str; 7] =
-    ["scheduled", "held", "running", "blocked", "completed", "superseded", "cancelled"];
+/// States of a change, as in the database and the API, and `unapproved` for all that a second person has to approve.
+pub(super) const CHANGE_STATES: [&str; 8] =
+    ["unapproved", "scheduled", "held", "running", "blocked", "completed", "superseded", "cancelled"];
 /// States of a task, `open` for all that are no end, and `overdue` for those that are late.
 pub(super) const TASK_STATES: [&str; 11] = [
     "open",

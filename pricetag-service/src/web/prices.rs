@@ -145,7 +145,8 @@ pub(super) struct ChangeQuery {
     store: Option<String>,
     /// Of this product only.
     product: Option<String>,
-    /// `scheduled`, `held`, `running`, `blocked`, `completed`, `superseded` or `cancelled`.
+    /// `scheduled`, `held`, `running`, `blocked`, `completed`, `superseded`, `cancelled`, or `unapproved` for all that a
+    /// second person has to approve.
     state: Option<String>,
     /// Older than this one: `next` of the page before.
     before: Option<String>,

@@ -133,19 +133,23 @@ impl ChangeView {
 
     /// What it waits for, when that is none of tags and tills.
     pub(super) fn waits_for(&self) -> Option<String> {
-        let from = time(self.effective_at);
-        match (self.state.as_str(), self.hold.as_str()) {
-            ("scheduled", _) if self.needs_approval() => {
-                Some(format!("Takes effect at {from}, once somebody else has approved it."))
-            }
-            ("scheduled", _) => Some(format!("Takes effect at {from}.")),
-            ("held", "approval") => Some("Waits for the approval of a second person.".to_owned()),
-            ("held", "paused") => {
-                Some(format!("Paused by {}.", self.paused_by.as_deref().unwrap_or("somebody")))
-            }
-            ("held", "freeze") => Some("Waits for the end of the freeze in its store.".to_owned()),
-            _ => None,
+        if !["scheduled", "held"].contains(&self.state.as_str()) {
+            return None;
         }
+        let mut waits = Vec::new();
+        if self.state == "scheduled" {
+            waits.push(format!("Takes effect at {}.", time(self.effective_at)));
+        }
+        if self.needs_approval() {
+            waits.push("Waits for the approval of a second person.".to_owned());
+        }
+        if let Some(by) = &self.paused_by {
+            waits.push(format!("Paused by {by}."));
+        }
+        if self.hold == "freeze" {
+            waits.push("Waits for the end of the freeze in its store.".to_owned());
+        }
+        Some(waits.join(" "))
     }
 
     pub(super) fn needs_approval(&self) -> bool {
@@ -155,6 +159,10 @@ impl ChangeView {
     /// Whether it was asked for some time before it began.
     pub(super) fn is_planned_ahead(&self) -> bool {
         self.begun_at.is_some_and(|begun| begun > self.created_at)
+    }
+
+    pub(super) fn effective(&self) -> String {
+        time(self.effective_at)
     }
 
     pub(super) fn approved_stamp(&self) -> i64 {

@@ -93,7 +93,7 @@ async fn a_second_person_must_approve_a_large_step() {
     assert_eq!(store["approval_above_percent"], 10);
     let body = json!({"price_minor": 599});
     let nameless = shop.problem(Method::POST, CHANGES, Some(body.clone())).await;
-    insta::assert_snapshot!(nameless, @"422 urn:problem:name-needed a step of 21 % wants a second person to approve it, so say who you are: in `X-Actor`, or in the field for your name");
+    insta::assert_snapshot!(nameless, @"422 urn:problem:name-needed a step of 21 % wants a second person to approve it: say who you are");
     let change = asked(&shop, body).await;
     follow(&mut shop).await;
     assert_eq!(
@@ -173,8 +173,8 @@ async fn bad_times_and_rules_are_explained_and_change_nothing() {
         let body = json!({"price_minor": 549, "effective_at": effective_at});
         shop.problem(Method::POST, CHANGES, Some(body)).await
     };
-    insta::assert_snapshot!(ask(now).await, @"422 urn:problem:bad-effective-at a change takes effect in the future, at most 366 days ahead");
-    insta::assert_snapshot!(ask(now + 367 * 86_400_000).await, @"422 urn:problem:bad-effective-at a change takes effect in the future, at most 366 days ahead");
+    insta::assert_snapshot!(ask(now).await, @"422 urn:problem:bad-effective-at 1767225600000 is not in the future or more than 366 days ahead; now is 1767225600000 (milliseconds since 1970)");
+    insta::assert_snapshot!(ask(now + 367 * 86_400_000).await, @"422 urn:problem:bad-effective-at 1798934400000 is not in the future or more than 366 days ahead; now is 1767225600000 (milliseconds since 1970)");
     let rule = shop
         .problem(Method::PUT, "/api/v1/stores/s1/approval-rule", Some(json!({"above_percent": 1001})))
         .await;
@@ -204,7 +204,7 @@ async fn pages_plan_approve_pause_and_freeze() {
     assert_eq!(status, StatusCode::SEE_OTHER);
     let html = shop.text(&location).await;
     assert!(
-        html.contains("Takes effect at 2026-01-01 08:00:00 UTC, once somebody else has approved it."),
+        html.contains("Takes effect at 2026-01-01 08:00:00 UTC. Waits for the approval of a second person."),
         "{html}"
     );
     let (status, _, _) = form(&shop, &format!("{location}/approve"), &[("name", "Alice")]).await;

@@ -118,7 +118,7 @@ async fn unknown_values_of_a_query_are_refused() {
         (
             "changes?state=open",
             "422 urn:problem:bad-state state is `open`, \
-             allowed are scheduled, held, running, blocked, completed, superseded, cancelled"
+             allowed are unapproved, scheduled, held, running, blocked, completed, superseded, cancelled"
                 .to_owned(),
         ),
         ("tasks?tag=zz", "422 urn:problem:bad-tag tag id `zz` is not 16 hexadecimal digits".to_owned()),

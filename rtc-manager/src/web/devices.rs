@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use service_kit::http::extract::{Body, NoQuery, Queried};
+use service_kit::lockout::{Locked, Noted};
 use service_kit::problem::Problem;
 use subtle::ConstantTimeEq;
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +18,6 @@ use wire::registration::{INSTALLATION_CHARS_MAX, RegisteredDevice};
 
 use super::{ROWS_MAX, users};
 use crate::app::{App, parse_user, stopping, unreadable};
-use crate::lockout::{Locked, Noted, Pair};
 use crate::metrics::Registration;
 use crate::store::people::DeviceRow;
 use crate::switchboard::directory::NotEnrolled;
@@ -89,8 +89,7 @@ impl IntoResponse for NotRegistered {
         match self {
             NotRegistered::Refused(problem) => problem.into_response(),
             NotRegistered::LockedOut(locked) => {
-                // Whole seconds, and not one too few.
-                let secs = locked.left.as_millis().div_ceil(1000);
+                let secs = locked.secs_left();
                 let detail =
                     format!("{locked} came for this user from this address; try again in {secs} seconds");
                 let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "locked-out", detail);
@@ -145,7 +144,7 @@ async fn register_counted(
 
 /// The same answer, after the same work, whether the user or the secret is wrong.
 async fn prove(app: &App, peer: SocketAddr, request: &Register) -> Result<(), NotRegistered> {
-    let pair = Pair { address: peer.ip().to_canonical(), user: request.user.clone() };
+    let pair = (peer.ip().to_canonical(), request.user.clone());
     app.lockout().check(&pair, app.clock.now())?;
     let kept = app.store.find_secret(&request.user).await.map_err(|e| unreadable(&e))?;
     let shown = users::secret_hash(&request.user_secret);

@@ -3,7 +3,7 @@
 use utoipa::openapi::content::Content;
 use utoipa::openapi::response::Response;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{OpenApi, Ref, RefOr};
+use utoipa::openapi::{Info, OpenApi, Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 /// An error answer (RFC 9457); the same as `service_kit::problem::Problem`, for the description.
@@ -23,7 +23,10 @@ struct ProblemBody {
 
 /// Titles the description, says that every error answer is a problem, and names the token.
 pub fn complete(mut api: OpenApi) -> OpenApi {
-    "rtc-manager".clone_into(&mut api.info.title);
+    let mut info = Info::new("rtc-manager", env!("CARGO_PKG_VERSION"));
+    info.description =
+        Some("Registers phones, sets calls up and ends them, and keeps a record of each.".to_owned());
+    api.info = info;
     for item in api.paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.put, &mut item.post].into_iter().flatten() {
             let answers = &mut operation.responses.responses;

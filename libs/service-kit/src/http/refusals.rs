@@ -1,5 +1,7 @@
 //! What is refused: told as a Problem to programs and as a page to people, and counted by kind.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -18,7 +20,10 @@ const REFUSAL_BYTES_MAX: usize = 4096;
 
 /// Counts refusals as `<program>_http_refused_total{status,kind}`.
 #[derive(Clone, Debug)]
-pub struct Refusals(Family<Refused, Counter>);
+pub struct Refusals {
+    refused: Family<Refused, Counter>,
+    lockouts_forgotten: Counter,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
@@ -28,7 +33,11 @@ struct Refused {
 
 /// A response extension: this answer is a refusal that a page of its own tells; it is counted like a [`Problem`].
 #[derive(Clone, Debug)]
-pub struct ToldByPage(pub &'static str);
+pub struct ToldByPage(pub Cow<'static, str>);
+
+/// A response extension: a full table of wrong sign-ins forgot whoever was quiet for longest.
+#[derive(Clone, Copy, Debug)]
+pub struct LockoutForgotten;
 
 impl Refusals {
     /// Registers the counter.
@@ -36,12 +45,17 @@ impl Refusals {
         let counts = Family::default();
         let help = "HTTP requests that were refused, by status and kind of the Problem";
         metrics.register(|registry| registry.register("http_refused", help, counts.clone()));
-        Refusals(counts)
+        let lockouts_forgotten = Counter::default();
+        let help = "Addresses that a full table of wrong sign-ins forgot";
+        metrics.register(|registry| {
+            registry.register("http_lockouts_forgotten", help, lockouts_forgotten.clone());
+        });
+        Refusals { refused: counts, lockouts_forgotten }
     }
 
     fn count(&self, status: u16, kind: &str) {
         let kind = kind.strip_prefix("urn:problem:").unwrap_or(kind).to_owned();
-        self.0.get_or_create(&Refused { status, kind }).inc();
+        self.refused.get_or_create(&Refused { status, kind }).inc();
     }
 }
 
@@ -51,6 +65,9 @@ pub async fn tell_and_count(State(refusals): State<Refusals>, request: Request, 
     let response = plain_refusal_to_problem(next.run(request).await).await;
     if let Some(ToldByPage(kind)) = response.extensions().get() {
         refusals.count(response.status().as_u16(), kind);
+    }
+    if response.extensions().get::<LockoutForgotten>().is_some() {
+        refusals.lockouts_forgotten.inc();
     }
     let Some(problem) = response.extensions().get::<Problem>().cloned() else { return response };
     refusals.count(problem.status, &problem.kind);

@@ -4,11 +4,13 @@
 //! session; the cookie is worth nothing elsewhere and after signing out. A link `/login#token=…&next=/path` signs in
 //! by itself: what follows `#` never leaves the browser, so the token is in no log and no `Referer`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Query, Request, State};
+use axum::extract::{ConnectInfo, Form, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -17,13 +19,18 @@ use axum::{Extension, Router, response::AppendHeaders};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use super::refusals::ToldByPage;
+use super::cookie::{cookie_name, find_cookie, set_cookie};
+use super::refusals::{LockoutForgotten, ToldByPage};
 use super::session::{LASTS, Sessions};
 use super::{text, wants_page};
 use crate::clock::Clock;
 use crate::config::Secret;
+use crate::lockout::{Locked, Lockout, Noted, Policy};
 use crate::problem::Problem;
 use crate::random;
+
+/// Ten wrong tokens from one address lock it until the first of them is ten minutes old.
+const LOCKOUT: Policy = Policy { failures_max: 10, window: Duration::from_mins(10), locked: Duration::ZERO };
 
 /// What guards the operations that change something. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,17 +40,19 @@ pub struct Guard {
     cookie: Option<&'static str>,
     clock: Clock,
     sessions: Arc<Mutex<Sessions>>,
+    lockout: Arc<Mutex<Lockout<IpAddr>>>,
 }
 
 impl Guard {
     /// `cookie` is the program's; the port is added, because browsers share cookies between ports.
     pub fn new(token: Secret, cookie: &'static str, clock: Clock) -> Self {
-        Guard { token, cookie: Some(cookie), clock, sessions: Arc::default() }
+        Guard { cookie: Some(cookie), ..Guard::without_pages(token, clock) }
     }
 
     /// Of a program without pages: nothing but the token counts.
     pub fn without_pages(token: Secret, clock: Clock) -> Self {
-        Guard { token, cookie: None, clock, sessions: Arc::default() }
+        let lockout = Arc::new(Mutex::new(Lockout::new(LOCKOUT)));
+        Guard { token, cookie: None, clock, sessions: Arc::default(), lockout }
     }
 
     /// Whether these headers carry the token, or the cookie of a session.
@@ -61,7 +70,8 @@ impl Guard {
             .with_state(self.clone())
     }
 
-    fn is_token(&self, shown: &str) -> bool {
+    /// Whether this is the token.
+    pub fn is_token(&self, shown: &str) -> bool {
         shown.as_bytes().ct_eq(self.token.reveal().as_bytes()).into()
     }
 
@@ -72,16 +82,25 @@ impl Guard {
     }
 
     fn key<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
-        let wanted = self.cookie_name(headers)?;
-        let pairs = text(headers, header::COOKIE).split(';').filter_map(|pair| pair.trim().split_once('='));
-        pairs.into_iter().find_map(|(name, value)| (name == wanted).then_some(value))
+        find_cookie(headers, &self.cookie_name(headers)?)
     }
 
     fn cookie_name(&self, headers: &HeaderMap) -> Option<String> {
-        let host = text(headers, header::HOST);
-        let port = host.rsplit_once(':').map_or("", |(_, port)| port);
-        let port = if port.bytes().all(|octet| octet.is_ascii_digit()) { port } else { "" };
-        self.cookie.map(|cookie| format!("{cookie}_{port}"))
+        self.cookie.map(|program| cookie_name(program, headers))
+    }
+
+    fn lockout(&self) -> MutexGuard<'_, Lockout<IpAddr>> {
+        self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Judges a token that was typed in; `Ok(None)` is right, `Ok(Some(_))` wrong.
+    fn judge(&self, shown: &Secret, address: IpAddr) -> Result<Option<Noted>, Locked> {
+        let (now, mut lockout) = (self.clock.now(), self.lockout());
+        lockout.check(&address, now)?;
+        if self.is_token(shown.reveal()) {
+            return lockout.succeeded(&address, now).map(|()| None);
+        }
+        lockout.failed(address, now).map(Some)
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -131,43 +150,71 @@ async fn show_form(Query(query): Query<Destination>) -> Response {
 
 async fn sign_in(
     State(guard): State<Guard>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     sent: Result<Form<SignIn>, FormRejection>,
 ) -> Response {
     let Ok(Form(sent)) = sent else {
         let page = form(StatusCode::UNPROCESSABLE_ENTITY, "/", "The form came without a token.");
-        return (Extension(ToldByPage("token-missing")), page).into_response();
+        return (Extension(ToldByPage("token-missing".into())), page).into_response();
     };
     let next = destination(sent.next);
     if !is_same_origin(&headers) {
         let page = form(StatusCode::FORBIDDEN, &next, "Sign in with the form of this page.");
-        return (Extension(ToldByPage("other-origin")), page).into_response();
+        return (Extension(ToldByPage("other-origin".into())), page).into_response();
     }
-    if !guard.is_token(sent.token.reveal()) {
-        let page = form(StatusCode::UNAUTHORIZED, &next, "That is not the token.");
-        return (Extension(ToldByPage("token-wrong")), page).into_response();
+    match guard.judge(&sent.token, peer.ip().to_canonical()) {
+        Ok(None) => {}
+        Ok(Some(noted)) => return wrong_token(&next, noted),
+        Err(locked) => return locked_out(&next, &locked),
     }
     let key = random::secret_text();
     guard.sessions().start(key.clone(), guard.clock.now());
-    (set_cookie(&guard, &headers, &key, LASTS.as_secs()), Redirect::to(&next)).into_response()
+    (cookie_of(&guard, &headers, &key, LASTS.as_secs()), Redirect::to(&next)).into_response()
+}
+
+fn wrong_token(next: &str, noted: Noted) -> Response {
+    let page = form(StatusCode::UNAUTHORIZED, next, "That is not the token.");
+    let told = (Extension(ToldByPage("token-wrong".into())), page).into_response();
+    match noted {
+        Noted::Kept => told,
+        Noted::OldestForgotten => (Extension(LockoutForgotten), told).into_response(),
+    }
+}
+
+/// Nothing is judged, so the right token helps no sooner.
+fn locked_out(next: &str, locked: &Locked) -> Response {
+    let secs = locked.secs_left();
+    let complaint = format!("Too many wrong tokens came from this address. Try again {}.", in_words(secs));
+    let page = form(StatusCode::TOO_MANY_REQUESTS, next, &complaint);
+    let retry = [(header::RETRY_AFTER, secs.to_string())];
+    (Extension(ToldByPage("locked-out".into())), retry, page).into_response()
+}
+
+/// For people, rounded up: `in 40 seconds`, `in 3 minutes`.
+pub fn in_words(secs: u64) -> String {
+    match secs {
+        0..=1 => "in a second".to_owned(),
+        2..=90 => format!("in {secs} seconds"),
+        91.. => format!("in {} minutes", secs.div_ceil(60)),
+    }
 }
 
 async fn sign_out(State(guard): State<Guard>, headers: HeaderMap) -> Response {
     if let Some(key) = guard.key(&headers).filter(|_| is_same_origin(&headers)) {
         guard.sessions().end(key);
     }
-    (set_cookie(&guard, &headers, "", 0), Redirect::to("/")).into_response()
+    (cookie_of(&guard, &headers, "", 0), Redirect::to("/")).into_response()
 }
 
-fn set_cookie(
+fn cookie_of(
     guard: &Guard,
     headers: &HeaderMap,
     key: &str,
     seconds: u64,
 ) -> AppendHeaders<[(header::HeaderName, String); 1]> {
     let name = guard.cookie_name(headers).unwrap_or_default();
-    let cookie = format!("{name}={key}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
-    AppendHeaders([(header::SET_COOKIE, cookie)])
+    AppendHeaders([(header::SET_COOKIE, set_cookie(&name, key, Some(seconds)))])
 }
 
 fn form(status: StatusCode, next: &str, complaint: &str) -> Response {
@@ -183,7 +230,7 @@ async fn script() -> impl IntoResponse {
 
 /// Whether a browser sends this from a page of this server (RFC 6454); other programs send no Origin.
 /// `SameSite` does not tell ports apart, so a page on another port of this machine would pass it.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+pub fn is_same_origin(headers: &HeaderMap) -> bool {
     if !headers.contains_key(header::ORIGIN) {
         return true;
     }
@@ -191,7 +238,8 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     host.is_some_and(|host| host == text(headers, header::HOST))
 }
 
-fn destination(next: Option<String>) -> String {
+/// Where to go after signing in: a path on this server, or its first page.
+pub fn destination(next: Option<String>) -> String {
     next.filter(|path| is_local(path)).unwrap_or_else(|| "/".to_owned())
 }
 
@@ -208,7 +256,8 @@ fn path_of(url: &str) -> Option<String> {
     Some(format!("/{path}")).filter(|path| is_local(path))
 }
 
-fn urlencode(text: &str) -> String {
+/// For a query.
+pub fn urlencode(text: &str) -> String {
     text.bytes()
         .map(|octet| match octet {
             b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' | b'~' | b'/' => {

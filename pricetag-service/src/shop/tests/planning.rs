@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
+use crate::names::Actor;
 use crate::shop::planning::PLANNED_MAX;
+use crate::shop::rows::Approval;
 use crate::task::Hold;
 
 const HOUR: u64 = 3600;
@@ -161,10 +163,97 @@ fn a_tag_takes_part_in_what_is_planned_for_its_product() {
 #[test]
 fn times_and_numbers_of_planned_changes_have_bounds() {
     let mut world = coffee_shop();
-    assert_eq!(world.wish("alice", "coffee", 549, Some(0)), Err(Refusal::BadTime));
-    assert_eq!(world.wish("alice", "coffee", 549, Some(367 * 24 * HOUR)), Err(Refusal::BadTime));
+    assert_eq!(world.wish("alice", "coffee", 549, Some(0)), Err(Refusal::BadTime(world.now, world.now)));
+    let late = world.wish("alice", "coffee", 549, Some(367 * 24 * HOUR));
+    assert!(matches!(late, Err(Refusal::BadTime(..))), "{late:?}");
     for number in 0..PLANNED_MAX {
-        world.wish("alice", "coffee", 549, Some(HOUR + number as u64)).unwrap();
+        world.wish("alice", "coffee", 549 + i64::from(number % 2 == 1), Some(HOUR + number as u64)).unwrap();
     }
-    assert_eq!(world.wish("alice", "coffee", 549, Some(HOUR)), Err(Refusal::TooManyPlanned(key("coffee"))));
+    assert_eq!(world.wish("alice", "coffee", 555, Some(HOUR)), Err(Refusal::TooManyPlanned(key("coffee"))));
+}
+
+#[test]
+fn a_plan_starts_from_the_plan_before_it() {
+    let mut world = coffee_shop();
+    world.command(Command::SetApproval { store: store(), above: Some(30) }).unwrap();
+    let down = world.wish("alice", "coffee", 399, Some(HOUR)).unwrap();
+    let up = world.wish("alice", "coffee", 499, Some(2 * HOUR)).unwrap();
+    assert_eq!(world.database.changes[&up].from, price(399));
+    let again = world.wish("alice", "coffee", 499, Some(3 * HOUR));
+    assert_eq!(again, Err(Refusal::PriceUnchanged(price(499))), "it will cost that already");
+    world.advance(Duration::from_secs(HOUR));
+    world.calm_down("north", 2);
+    assert_eq!(state(&world, &down), "Completed");
+    world.advance(Duration::from_secs(HOUR));
+    assert_eq!(state(&world, &up), "Running", "nothing came between: nobody has to look again");
+}
+
+#[test]
+fn a_plan_whose_step_became_another_is_judged_anew() {
+    let mut world = coffee_shop();
+    world.command(Command::SetApproval { store: store(), above: Some(10) }).unwrap();
+    let plan = world.wish("alice", "coffee", 519, Some(HOUR)).unwrap();
+    let raise = world.wish("carol", "coffee", 999, None).unwrap();
+    world.command_by("bob", Command::ApproveChange { change: raise }).unwrap();
+    world.calm_down("north", 2);
+    let row = &world.database.changes[&plan];
+    assert_eq!((row.from, &row.approval), (price(999), &Approval::Awaited), "4 % more became 48 % less");
+    world.advance(Duration::from_secs(HOUR));
+    assert_eq!(*world.change_state(&plan), ChangeState::Held(Hold::Approval));
+    world.command_by("bob", Command::ApproveChange { change: plan.clone() }).unwrap();
+    assert_eq!(*world.change_state(&plan), ChangeState::Running);
+}
+
+#[test]
+fn an_approval_is_for_the_step_that_was_seen() {
+    let mut world = coffee_shop();
+    world.command(Command::SetApproval { store: store(), above: Some(10) }).unwrap();
+    let plan = world.wish("alice", "coffee", 599, Some(HOUR)).unwrap();
+    world.command_by("bob", Command::ApproveChange { change: plan.clone() }).unwrap();
+    world.change("coffee", 479).unwrap();
+    assert_eq!(world.database.changes[&plan].approval, Approval::Awaited, "20 % became 25 %");
+}
+
+#[test]
+fn without_a_rule_only_a_large_step_that_nobody_asked_for_is_looked_at() {
+    let mut world = coffee_shop();
+    let plan = world.wish("alice", "coffee", 519, Some(HOUR)).unwrap();
+    world.change("coffee", 529).unwrap();
+    assert_eq!(world.database.changes[&plan].approval, Approval::NotNeeded);
+    world.change("coffee", 2000).unwrap();
+    assert_eq!(world.database.changes[&plan].approval, Approval::Awaited, "2 % less became 74 % less");
+}
+
+#[test]
+fn a_face_that_was_sent_before_a_pause_is_called_back_with_its_change() {
+    let mut world = coffee_shop();
+    let change = world.change("coffee", 549).unwrap();
+    world.down.clear();
+    world.command(Command::PauseChange { change: change.clone() }).unwrap();
+    world.advance(Duration::from_secs(15));
+    assert!(world.history(1).ends_with("held(paused)"), "{}", world.history(1));
+    world.command(Command::CancelChange { change }).unwrap();
+    assert!(world.down.iter().any(|(_, message)| matches!(message, ServiceMessage::Cancel { .. })));
+}
+
+#[test]
+fn what_is_paused_or_frozen_already_is_not_so_again() {
+    let mut world = coffee_shop();
+    let change = world.change("coffee", 549).unwrap();
+    world.command_by("bob", Command::PauseChange { change: change.clone() }).unwrap();
+    let again = world.command_by("carol", Command::PauseChange { change });
+    assert_eq!(again, Err(Refusal::PausedAlready(Actor::caller("bob").unwrap())));
+    world.command_by("bob", Command::FreezeStore { store: store(), reason: None }).unwrap();
+    let again = world.command_by("carol", Command::FreezeStore { store: store(), reason: None });
+    assert_eq!(again, Err(Refusal::FrozenAlready(store(), Actor::caller("bob").unwrap())));
+}
+
+#[test]
+fn two_plans_that_come_due_together_begin_with_the_later_one() {
+    let mut world = coffee_shop();
+    let promotion = world.wish("alice", "coffee", 299, Some(HOUR)).unwrap();
+    let end = world.wish("alice", "coffee", 499, Some(2 * HOUR)).unwrap();
+    world.change("coffee", 449).unwrap();
+    world.advance(Duration::from_secs(3 * HOUR));
+    assert_eq!([&promotion, &end].map(|change| state(&world, change)), ["Superseded", "Running"]);
 }

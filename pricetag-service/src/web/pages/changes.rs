@@ -16,7 +16,7 @@ use crate::shop::words::{Command, Refusal, Reply};
 use crate::store::feed::{self, TillFilter, TillView};
 use crate::store::prices::{self, ChangeFilter, ChangeView};
 use crate::store::tasks::{self, TaskFilter, TaskView};
-use crate::web::filters::{self, CHANGE_STATES};
+use crate::web::filters::{self, CHANGE_STATES, Narrowed, known};
 use crate::web::prices::{change_id, change_view, read_change};
 use crate::web::{App, Shared};
 
@@ -28,6 +28,7 @@ const TASKS_MAX: u32 = 200;
 pub(in crate::web) struct ListQuery {
     #[serde(default)]
     state: String,
+    product: Option<String>,
     before: Option<String>,
 }
 
@@ -36,7 +37,9 @@ pub(in crate::web) struct ListQuery {
 pub(in crate::web) struct ChangeList {
     visitor: Visitor,
     state: String,
-    states: [&'static str; 7],
+    /// Of this product only; empty: of all.
+    product: String,
+    states: [&'static str; 8],
     changes: Vec<ChangeView>,
     next: Option<String>,
 }
@@ -48,13 +51,15 @@ pub(in crate::web) async fn list(
 ) -> Result<Page<ChangeList>, Problem> {
     let state = filters::state(Some(query.state), &CHANGE_STATES)?;
     let before = filters::cursor::<ChangeId>("before", query.before)?;
-    let filter = ChangeFilter { state: state.clone(), before, ..ChangeFilter::default() };
-    let mut db = app.database.reader().await?;
+    let mut db = app.database.snapshot().await?;
+    let product = known(&mut db, Narrowed::Product, query.product).await?;
+    let filter =
+        ChangeFilter { state: state.clone(), product: product.clone(), before, ..ChangeFilter::default() };
     let changes = prices::list_changes(&mut db, &filter, CHANGES_MAX).await?;
     let is_full = changes.len() == usize::try_from(CHANGES_MAX).unwrap_or(usize::MAX);
     let next = changes.last().filter(|_| is_full).map(|last| last.change.clone());
-    let state = state.unwrap_or_default();
-    Ok(Page(ChangeList { visitor, state, states: CHANGE_STATES, changes, next }))
+    let (state, product) = (state.unwrap_or_default(), product.unwrap_or_default());
+    Ok(Page(ChangeList { visitor, state, product, states: CHANGE_STATES, changes, next }))
 }
 
 /// What both the page and its fragment show.
@@ -178,9 +183,10 @@ async fn act(
     change_view(app, &change).await?;
     match app.desk.command(actor, command(change.clone())).await {
         // It ended or was approved while somebody read the page, which then shows that.
-        Ok(_) | Err(CommandError::Refused(Refusal::ChangeNotRunning(_) | Refusal::NoApprovalAwaited(_))) => {
-            Ok(Redirect::to(&format!("/changes/{change}")))
-        }
+        Ok(_)
+        | Err(CommandError::Refused(
+            Refusal::ChangeNotRunning(_) | Refusal::NoApprovalAwaited(_) | Refusal::PausedAlready(_),
+        )) => Ok(Redirect::to(&format!("/changes/{change}"))),
         Err(other) => Err(other.into()),
     }
 }

@@ -19,7 +19,7 @@ use crate::names::{Actor, ProductKey, Remark};
 use crate::shop::words::{Command, PriceWish, Refusal, Reply};
 use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::feed::{self, TillFilter, TillView};
-use crate::store::prices::{self, ChangeFilter, ChangeView, ProductFilter, ProductView};
+use crate::store::prices::{self, ChangeFilter, ChangeView, ProductFilter, ProductView, StoreView};
 use crate::web::filters;
 use crate::web::prices::product_view;
 use crate::web::texts::money;
@@ -78,7 +78,7 @@ impl Complaint {
         let none = Complaint::default();
         if let Refusal::PriceUnchanged(_) = refusal {
             Ok(("price-unchanged", Complaint { about_price: text, ..none }))
-        } else if refusal == Refusal::BadTime {
+        } else if let Refusal::BadTime(..) = refusal {
             Ok(("bad-effective-at", Complaint { about_effective: text, ..none }))
         } else if let Refusal::NameNeeded(_) = refusal {
             Ok(("name-needed", Complaint { about_name: text, ..none }))
@@ -106,6 +106,7 @@ impl Complaint {
 /// A product in one store, with its form.
 struct Offer {
     product: ProductView,
+    store: StoreView,
     tags: Vec<TagView>,
     tills: Vec<TillView>,
     complaint: Complaint,
@@ -154,14 +155,17 @@ async fn product_page(
         let tags = devices::list_tags(&mut db, &filter, TAGS_MAX).await?;
         let filter = TillFilter { store: Some(product.store.clone()), change: None };
         let tills = feed::tills(&mut db, &filter).await?;
+        let store = prices::list_stores(&mut db, Some(&product.store)).await?.pop();
+        let Some(store) = store else { continue };
         let is_meant = complaint.store == product.store;
         let complaint = if is_meant { complaint.clone() } else { Complaint::default() };
-        offers.push(Offer { product, tags, tills, complaint });
+        offers.push(Offer { product, store, tags, tills, complaint });
     }
     Ok(ProductPage { visitor, name, offers, changes })
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::web) struct PriceForm {
     price: String,
     #[serde(default)]
@@ -301,6 +305,6 @@ pub(in crate::web) async fn change_price(
     };
     let complaint = complaint.with(&key, form);
     let page = product_page(&app, visitor, &key.product, complaint).await?;
-    let counted = Extension(ToldByPage(kind));
+    let counted = Extension(ToldByPage(kind.into()));
     Ok((StatusCode::UNPROCESSABLE_ENTITY, counted, Page(page)).into_response())
 }

@@ -1,0 +1,53 @@
+//! The pages. Everybody who is signed in sees all of them; what changes something is for admins.
+//!
+//! | path | |
+//! |---|---|
+//! | `/` | overview |
+//! | `/instances`, `/instances/{instance}/…` | topics, groups, clients, tokens, devices, credentials |
+//! | `/signature`, `/audit`, `/users`, `/account` | |
+//! | `/login`, `/logout`, `/setup` | |
+//!
+//! A page that is to come is a [`frame::Section`] and a route.
+
+/// The own account.
+mod account;
+/// Style, script and icon.
+mod assets;
+/// Who did what.
+mod audit;
+/// Clients.
+mod clients;
+/// Access keys.
+mod credentials;
+/// Credentials of single devices.
+mod devices;
+/// What a form brings.
+mod forms;
+/// What all pages have around them.
+mod frame;
+/// Groups.
+mod groups;
+/// Instances.
+mod instances;
+/// The first page.
+mod overview;
+/// Every path of the console.
+pub mod routes;
+/// The first user.
+mod setup;
+/// Signing in and out.
+mod sign_in;
+/// The signature calculator.
+mod signature;
+/// Texts for people.
+mod texts;
+/// Tokens.
+mod tokens;
+/// Parent topics, and sending a test message.
+mod topics;
+/// Users.
+mod users;
+/// Who looks.
+mod visitor;
+
+pub use visitor::Visitor;

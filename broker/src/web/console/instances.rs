@@ -1,0 +1,105 @@
+//! Instances, and where the broker listens.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use service_kit::http::extract::Params;
+use service_kit::problem::Problem;
+
+use super::Visitor;
+use super::forms::{Change, Complaint};
+use super::frame::{Frame, Section, page_telling, segment};
+use crate::sync::read_locked;
+use crate::web::{App, Endpoint};
+
+/// An instance and how much there is of everything.
+pub struct InstanceRow {
+    pub id: String,
+    pub connections: usize,
+    pub clients: usize,
+    pub subscriptions: usize,
+    pub retained: usize,
+    pub groups: usize,
+    pub topics: usize,
+    pub credentials: usize,
+}
+
+impl InstanceRow {
+    /// For templates: whether it can be deleted, as far as this row tells.
+    pub fn is_empty(&self) -> bool {
+        self.groups + self.topics + self.credentials + self.clients + self.retained == 0
+    }
+
+    /// For templates.
+    pub fn path(&self, rest: &str) -> String {
+        format!("/instances/{}/{rest}", segment(&self.id))
+    }
+}
+
+/// All of them.
+pub fn rows(app: &App) -> Vec<InstanceRow> {
+    let row = |instance: Arc<crate::instance::Instance>| {
+        let rules = instance.rules();
+        InstanceRow {
+            id: instance.id.clone(),
+            connections: instance.connections.load(Ordering::Relaxed),
+            clients: instance.clients.count(),
+            subscriptions: read_locked(&instance.subscriptions).count(),
+            retained: read_locked(&instance.retained).count(),
+            groups: rules.groups.len(),
+            topics: rules.topics.len(),
+            credentials: rules.credentials.len(),
+        }
+    };
+    app.broker.instances().into_iter().map(row).collect()
+}
+
+#[derive(Template)]
+#[template(path = "instances.html")]
+struct InstancesPage<'a> {
+    frame: Frame,
+    instances: Vec<InstanceRow>,
+    endpoints: &'a [Endpoint],
+    complaint: &'a Complaint,
+}
+
+fn answer(app: &App, visitor: Visitor, complaint: &Complaint) -> Response {
+    let frame = Frame::new(app, visitor, Section::Instances, None);
+    let page = InstancesPage { frame, instances: rows(app), endpoints: &app.endpoints, complaint };
+    page_telling(&page, complaint)
+}
+
+/// `GET /instances`
+pub async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Response {
+    answer(&app, visitor, &Complaint::default())
+}
+
+/// `POST /instances/{instance}/delete`
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    Params(instance): Params<String>,
+    Change(sent): Change,
+) -> Result<Response, Problem> {
+    app.delete_instance(&sent.visitor.actor(), &instance).await?;
+    sent.visitor.notice(&app, &format!("Instance {instance} is deleted."));
+    Ok(Redirect::to("/instances").into_response())
+}
+
+/// `POST /instances`
+pub async fn create(State(app): State<Arc<App>>, Change(sent): Change) -> Result<Response, Problem> {
+    let id = sent.fields.text("instance").to_owned();
+    match app.create_instance(&sent.visitor.actor(), &id).await {
+        Ok(()) => {
+            sent.visitor.notice(&app, &format!("Instance {id} exists."));
+            Ok(Redirect::to("/instances").into_response())
+        }
+        Err(problem) => {
+            let field = |kind: &str| (kind == "instance-invalid").then_some("instance");
+            let complaint = Complaint::from(problem, sent.fields, field)?;
+            Ok(answer(&app, sent.visitor, &complaint))
+        }
+    }
+}
