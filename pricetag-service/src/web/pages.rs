@@ -35,16 +35,31 @@ use axum::response::{Html, IntoResponse, Response};
 use service_kit::problem::Problem;
 
 use super::App;
+use crate::names::Actor;
 
 /// Who looks, and where.
 #[derive(Clone, Debug)]
 pub(super) struct Visitor {
     /// Whether forms will work.
     is_signed_in: bool,
+    /// The name given when signing in.
+    name: Option<String>,
     path: String,
 }
 
 impl Visitor {
+    /// For the record: the name typed into a form, or the one given when signing in.
+    fn actor(&self, typed: &str) -> Result<Actor, Problem> {
+        let typed = Some(typed.trim()).filter(|text| !text.is_empty());
+        let Some(name) = typed.or(self.name.as_deref()) else { return Ok(Actor::page()) };
+        Actor::visitor(name).map_err(|e| Problem::unprocessable("bad-actor", e.to_string()))
+    }
+
+    /// The name given when signing in; empty without one.
+    fn known_name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
     /// Whether the page belongs to this part of the menu.
     fn is_at(&self, part: &str) -> bool {
         self.path == part || (part != "/" && self.path.starts_with(part))
@@ -54,7 +69,11 @@ impl Visitor {
 impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Infallible;
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
-        Ok(Visitor { is_signed_in: app.guard.admits(&parts.headers), path: parts.uri.path().to_owned() })
+        Ok(Visitor {
+            is_signed_in: app.guard.admits(&parts.headers),
+            name: app.guard.person(&parts.headers),
+            path: parts.uri.path().to_owned(),
+        })
     }
 }
 

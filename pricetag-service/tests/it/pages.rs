@@ -95,6 +95,24 @@ async fn a_bad_price_is_explained_beside_its_field_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_name_given_when_signing_in_is_on_record() {
+    let shop = coffee_shop().await;
+    let change = shop.change("coffee", 549).await;
+    let signing_in = [("token", TOKEN), ("name", "Anna"), ("next", "/")];
+    let response = shop.request(Method::POST, "/login").form(&signing_in).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    let cookie = response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let pause = shop.request(Method::POST, &format!("/changes/{change}/pause"));
+    let empty: [(&str, &str); 0] = [];
+    let response = pause.header("cookie", cookie).form(&empty).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    assert!(shop.text(&format!("/changes/{change}")).await.contains("Paused by page:Anna."));
+    let record = shop.get("/api/v1/audit?action=price.pause").await;
+    assert_eq!(record["items"][0]["actor"], "page:Anna");
+    shop.stop().await;
+}
+
+#[tokio::test]
 async fn who_is_signed_in_can_sign_out() {
     let shop = coffee_shop().await;
     assert!(shop.text("/").await.contains("action=\"/logout\""));

@@ -97,7 +97,11 @@ fn go_on(stage: Arc<Stage>, options: &Options, lifecycle: &Lifecycle) {
     let (screen, stopping) = (stage.screen, lifecycle.stopping());
     let prices = stage.plan.prices_url();
     screen.line(&format!("your turn: change a price at {prices}/products/coffee"));
-    screen.plain(&format!("calls: {}   prices: {prices}   Ctrl-C stops", stage.plan.calls_url()));
+    screen.plain(&format!(
+        "calls: {}   prices: {prices}   broker: {}   Ctrl-C stops",
+        stage.plan.calls_url(),
+        stage.plan.broker_url()
+    ));
     let calls = Traffic { seed: options.seed, ..Traffic::default() };
     let calling =
         phone_fleet::traffic::run(stage.phones.fleet().clone(), calls, Clock::system(), stopping.clone());

@@ -13,28 +13,41 @@ pub const SESSIONS_MAX: usize = 1000;
 /// Which sessions there are.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    ends: BTreeMap<String, Timestamp>,
+    running: BTreeMap<String, Session>,
+}
+
+#[derive(Debug)]
+struct Session {
+    end: Timestamp,
+    /// What the person calls itself.
+    name: Option<String>,
 }
 
 impl Sessions {
-    /// A session under `key` starts.
-    pub fn start(&mut self, key: String, now: Timestamp) {
-        self.ends.retain(|_, end| *end > now);
-        if self.ends.len() >= SESSIONS_MAX {
-            let oldest = self.ends.iter().min_by_key(|(_, end)| **end).map(|(key, _)| key.clone());
-            oldest.and_then(|key| self.ends.remove(&key));
+    /// A session under `key` starts; `name` is what the person calls itself.
+    pub fn start(&mut self, key: String, name: Option<String>, now: Timestamp) {
+        self.running.retain(|_, session| session.end > now);
+        if self.running.len() >= SESSIONS_MAX {
+            let oldest =
+                self.running.iter().min_by_key(|(_, session)| session.end).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.running.remove(&key));
         }
-        self.ends.insert(key, now.plus(LASTS));
+        self.running.insert(key, Session { end: now.plus(LASTS), name });
     }
 
     /// Whether `key` is one that has not ended.
     pub fn is_running(&self, key: &str, now: Timestamp) -> bool {
-        self.ends.get(key).is_some_and(|end| *end > now)
+        self.running.get(key).is_some_and(|session| session.end > now)
+    }
+
+    /// The name that was given with `key`.
+    pub fn name(&self, key: &str) -> Option<&str> {
+        self.running.get(key)?.name.as_deref()
     }
 
     /// It ends now.
     pub fn end(&mut self, key: &str) {
-        self.ends.remove(key);
+        self.running.remove(key);
     }
 }
 
@@ -45,8 +58,8 @@ mod tests {
     #[test]
     fn a_session_ends_by_itself_and_when_told() {
         let mut sessions = Sessions::default();
-        sessions.start("a".to_owned(), Timestamp::EPOCH);
-        sessions.start("b".to_owned(), Timestamp::EPOCH);
+        sessions.start("a".to_owned(), None, Timestamp::EPOCH);
+        sessions.start("b".to_owned(), None, Timestamp::EPOCH);
         sessions.end("b");
         let end = Timestamp::EPOCH.plus(LASTS);
         assert!(sessions.is_running("a", Timestamp::from_millis(end.as_millis() - 1)));
@@ -59,11 +72,11 @@ mod tests {
     fn one_session_too_many_ends_the_oldest() {
         let mut sessions = Sessions::default();
         for second in 0..=1000 {
-            sessions.start(second.to_string(), Timestamp::from_millis(second * 1000));
+            sessions.start(second.to_string(), None, Timestamp::from_millis(second * 1000));
         }
         let now = Timestamp::from_millis(1_000_000);
         assert!(!sessions.is_running("0", now));
         assert!(sessions.is_running("1", now) && sessions.is_running("1000", now));
-        assert_eq!(sessions.ends.len(), SESSIONS_MAX);
+        assert_eq!(sessions.running.len(), SESSIONS_MAX);
     }
 }

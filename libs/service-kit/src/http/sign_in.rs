@@ -32,6 +32,9 @@ use crate::random;
 /// Ten wrong tokens from one address lock it until the first of them is ten minutes old.
 const LOCKOUT: Policy = Policy { failures_max: 10, window: Duration::from_mins(10), locked: Duration::ZERO };
 
+/// Longest name of a person.
+const NAME_CHARS_MAX: usize = 64;
+
 /// What guards the operations that change something. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Guard {
@@ -59,6 +62,12 @@ impl Guard {
     pub fn admits(&self, headers: &HeaderMap) -> bool {
         let bearer = text(headers, header::AUTHORIZATION).strip_prefix("Bearer ").map(str::trim);
         bearer.is_some_and(|shown| self.is_token(shown)) || self.has_session(headers)
+    }
+
+    /// What the person calls itself whose session these headers name. Nothing proves it.
+    pub fn person(&self, headers: &HeaderMap) -> Option<String> {
+        let key = self.key(headers).filter(|_| self.has_session(headers))?;
+        self.sessions().name(key).map(str::to_owned)
     }
 
     /// `/login` and `/logout`.
@@ -128,6 +137,8 @@ struct Destination {
 #[derive(Debug, Deserialize)]
 struct SignIn {
     token: Secret,
+    #[serde(default)]
+    name: String,
     next: Option<String>,
 }
 
@@ -163,14 +174,31 @@ async fn sign_in(
         let page = form(StatusCode::FORBIDDEN, &next, "Sign in with the form of this page.");
         return (Extension(ToldByPage("other-origin".into())), page).into_response();
     }
+    let Ok(name) = named(&sent.name) else {
+        let page = form(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &next,
+            "A name has at most 64 characters, none of them a control character.",
+        );
+        return (Extension(ToldByPage("name-bad".into())), page).into_response();
+    };
     match guard.judge(&sent.token, peer.ip().to_canonical()) {
         Ok(None) => {}
         Ok(Some(noted)) => return wrong_token(&next, noted),
         Err(locked) => return locked_out(&next, &locked),
     }
     let key = random::secret_text();
-    guard.sessions().start(key.clone(), guard.clock.now());
+    guard.sessions().start(key.clone(), name, guard.clock.now());
     (cookie_of(&guard, &headers, &key, LASTS.as_secs()), Redirect::to(&next)).into_response()
+}
+
+/// What somebody calls itself; empty: nothing.
+fn named(text: &str) -> Result<Option<String>, ()> {
+    let text = text.trim();
+    if text.chars().count() > NAME_CHARS_MAX || text.contains(char::is_control) {
+        return Err(());
+    }
+    Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }
 
 fn wrong_token(next: &str, noted: Noted) -> Response {
@@ -292,13 +320,15 @@ mod tests {
     #[test]
     fn a_session_counts_until_its_end_and_only_from_pages_of_this_server() {
         let guard = guard();
-        guard.sessions().start("k3y".to_owned(), guard.clock.now());
+        guard.sessions().start("k3y".to_owned(), Some("Anna".to_owned()), guard.clock.now());
         let admits = |extra: &[(&'static str, &str)]| {
             let mut pairs = vec![("cookie", "a=b; test_8093=k3y"), ("host", "127.0.0.1:8093")];
             pairs.extend_from_slice(extra);
             guard.admits(&headers(&pairs))
         };
         assert!(admits(&[]));
+        let of = |key: &str| guard.person(&headers(&[("cookie", key), ("host", "127.0.0.1:8093")]));
+        assert_eq!((of("test_8093=k3y").as_deref(), of("test_8093=other")), (Some("Anna"), None));
         assert!(admits(&[("origin", "http://127.0.0.1:8093")]));
         assert!(!admits(&[("origin", "http://127.0.0.1:8094")]));
         assert!(!admits(&[("origin", "http://evil.example")]));
@@ -310,7 +340,7 @@ mod tests {
     #[test]
     fn two_ports_of_one_program_have_sessions_of_their_own() {
         let guard = guard();
-        guard.sessions().start("k3y".to_owned(), guard.clock.now());
+        guard.sessions().start("k3y".to_owned(), Some("Anna".to_owned()), guard.clock.now());
         assert!(!guard.admits(&headers(&[("cookie", "test_8094=k3y"), ("host", "127.0.0.1:8095")])));
     }
 

@@ -128,12 +128,13 @@ pub(in crate::web) async fn progress(
 /// Calls a change off and shows the one that takes it back.
 pub(in crate::web) async fn cancel(
     State(app): Shared,
+    visitor: Visitor,
     Params(change): Params<String>,
 ) -> Result<Redirect, Problem> {
     let change = change_id(&change)?;
     change_view(&app, &change).await?;
     let command = Command::CancelChange { change: change.clone() };
-    let shown = match app.desk.command(Actor::page(), command).await {
+    let shown = match app.desk.command(visitor.actor("")?, command).await {
         Ok(Reply::Change(revert)) => revert,
         // It ended while somebody read the page, which then shows that.
         Ok(Reply::Done | Reply::Till { .. } | Reply::Operation(_))
@@ -146,31 +147,34 @@ pub(in crate::web) async fn cancel(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NameForm {
+    #[serde(default)]
     name: String,
 }
 
 /// A second person agrees.
 pub(in crate::web) async fn approve(
     State(app): Shared,
+    visitor: Visitor,
     Params(change): Params<String>,
     Form(form): Form<NameForm>,
 ) -> Result<Redirect, Problem> {
-    let actor = Actor::visitor(&form.name).map_err(|e| Problem::unprocessable("bad-actor", e.to_string()))?;
-    act(&app, actor, &change, |change| Command::ApproveChange { change }).await
+    act(&app, visitor.actor(&form.name)?, &change, |change| Command::ApproveChange { change }).await
 }
 
 pub(in crate::web) async fn pause(
     State(app): Shared,
+    visitor: Visitor,
     Params(change): Params<String>,
 ) -> Result<Redirect, Problem> {
-    act(&app, Actor::page(), &change, |change| Command::PauseChange { change }).await
+    act(&app, visitor.actor("")?, &change, |change| Command::PauseChange { change }).await
 }
 
 pub(in crate::web) async fn resume(
     State(app): Shared,
+    visitor: Visitor,
     Params(change): Params<String>,
 ) -> Result<Redirect, Problem> {
-    act(&app, Actor::page(), &change, |change| Command::ResumeChange { change }).await
+    act(&app, visitor.actor("")?, &change, |change| Command::ResumeChange { change }).await
 }
 
 async fn act(

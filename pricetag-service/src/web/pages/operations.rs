@@ -13,7 +13,6 @@ use wire::tag::TagId;
 
 use super::{Page, Visitor};
 use crate::engine::desk::CommandError;
-use crate::names::Actor;
 use crate::shop::words::{Command, Refusal};
 use crate::store::operations::{self, OperationFilter, OperationView};
 use crate::store::tasks::TransitionView;
@@ -117,25 +116,27 @@ pub(in crate::web) struct OperateForm {
 /// One of the buttons was pressed.
 pub(in crate::web) async fn operate(
     State(app): Shared,
+    visitor: Visitor,
     Params(tag): Params<TagId>,
     form: Result<Form<OperateForm>, axum::extract::rejection::FormRejection>,
 ) -> Result<Redirect, Problem> {
     let Form(OperateForm { kind, colour }) =
         form.map_err(|e| Problem::bad_request("bad-form", e.body_text()))?;
     let wish = NewOperation::plain(kind, colour).wish()?;
-    app.desk.command(Actor::page(), Command::Operate(tag, wish)).await?;
+    app.desk.command(visitor.actor("")?, Command::Operate(tag, wish)).await?;
     Ok(Redirect::to(&format!("/tags/{tag}")))
 }
 
 /// Calls an operation off.
 pub(in crate::web) async fn cancel(
     State(app): Shared,
+    visitor: Visitor,
     Params(operation): Params<String>,
 ) -> Result<Redirect, Problem> {
     let operation = operation_id(&operation)?;
     operation_view(&app, &operation).await?;
     let command = Command::CancelOperation(operation.clone());
-    match app.desk.command(Actor::page(), command).await {
+    match app.desk.command(visitor.actor("")?, command).await {
         // It ended while somebody read the page, which then shows that.
         Ok(_) | Err(CommandError::Refused(Refusal::OperationNotRunning(_))) => {}
         Err(other) => return Err(other.into()),

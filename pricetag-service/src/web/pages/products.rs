@@ -243,10 +243,14 @@ fn typed_price(text: &str) -> Result<Price, String> {
 }
 
 /// What was typed, parsed, or what is wrong with each field.
-fn parse(form: &PriceForm, key: &ProductKey) -> Result<(Actor, PriceWish), Box<Complaint>> {
+fn parse(
+    visitor: &Visitor,
+    form: &PriceForm,
+    key: &ProductKey,
+) -> Result<(Actor, PriceWish), Box<Complaint>> {
     let reason = filled(&form.reason).map(str::parse::<Remark>).transpose();
     let effective = filled(&form.effective).map(typed_time).transpose();
-    let actor = filled(&form.name).map_or_else(|| Ok(Actor::page()), Actor::visitor);
+    let actor = visitor.actor(&form.name);
     match (typed_price(&form.price), reason, effective, actor) {
         (Ok(price), Ok(reason), Ok(effective), Ok(actor)) => {
             let confirms_jump = form.confirm_jump;
@@ -256,7 +260,7 @@ fn parse(form: &PriceForm, key: &ProductKey) -> Result<(Actor, PriceWish), Box<C
             about_price: price.err(),
             about_reason: reason.err().map(|e| e.to_string()),
             about_effective: effective.err(),
-            about_name: actor.err().map(|e| e.to_string()),
+            about_name: actor.err().and_then(|e| e.detail),
             ..Complaint::default()
         })),
     }
@@ -285,7 +289,7 @@ pub(in crate::web) async fn change_price(
     Form(form): Form<PriceForm>,
 ) -> Result<Response, Problem> {
     let key = ProductKey { store, product };
-    let (kind, complaint) = match parse(&form, &key) {
+    let (kind, complaint) = match parse(&visitor, &form, &key) {
         Err(complaint) => (complaint.kind(), *complaint),
         Ok((actor, wish)) => {
             let price = wish.price;

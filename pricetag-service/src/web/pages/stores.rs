@@ -10,7 +10,7 @@ use service_kit::problem::Problem;
 use wire::till::StoreId;
 
 use super::{Page, Visitor};
-use crate::names::{Actor, Remark};
+use crate::names::Remark;
 use crate::shop::brakes::APPROVAL_PERCENT_MAX;
 use crate::shop::words::Command;
 use crate::store::prices::{self, StoreView};
@@ -55,29 +55,24 @@ pub(in crate::web) struct FreezeForm {
     reason: String,
 }
 
-fn actor(name: &str) -> Result<Actor, Problem> {
-    match name.trim() {
-        "" => Ok(Actor::page()),
-        name => Actor::visitor(name).map_err(|e| Problem::unprocessable("bad-actor", e.to_string())),
-    }
-}
-
 pub(in crate::web) async fn freeze(
     State(app): Shared,
+    visitor: Visitor,
     Params(store): Params<StoreId>,
     Form(form): Form<FreezeForm>,
 ) -> Result<Redirect, Problem> {
     let reason = Some(form.reason.trim()).filter(|text| !text.is_empty()).map(str::parse::<Remark>);
     let reason = reason.transpose().map_err(|e| Problem::unprocessable("bad-reason", e.to_string()))?;
-    app.desk.command(actor(&form.name)?, Command::FreezeStore { store, reason }).await?;
+    app.desk.command(visitor.actor(&form.name)?, Command::FreezeStore { store, reason }).await?;
     Ok(Redirect::to("/stores"))
 }
 
 pub(in crate::web) async fn thaw(
     State(app): Shared,
+    visitor: Visitor,
     Params(store): Params<StoreId>,
 ) -> Result<Redirect, Problem> {
-    app.desk.command(Actor::page(), Command::ThawStore { store }).await?;
+    app.desk.command(visitor.actor("")?, Command::ThawStore { store }).await?;
     Ok(Redirect::to("/stores"))
 }
 
@@ -90,6 +85,7 @@ pub(in crate::web) struct ApprovalForm {
 
 pub(in crate::web) async fn set_approval(
     State(app): Shared,
+    visitor: Visitor,
     Params(store): Params<StoreId>,
     Form(form): Form<ApprovalForm>,
 ) -> Result<Redirect, Problem> {
@@ -101,6 +97,6 @@ pub(in crate::web) async fn set_approval(
         let detail = format!("`{shown}` is no number of per cent from 0 to {APPROVAL_PERCENT_MAX}");
         return Err(Problem::unprocessable("bad-percent", detail));
     };
-    app.desk.command(Actor::page(), Command::SetApproval { store, above }).await?;
+    app.desk.command(visitor.actor("")?, Command::SetApproval { store, above }).await?;
     Ok(Redirect::to("/stores"))
 }

@@ -11,7 +11,6 @@ use wire::tag::TagId;
 use super::operations::of_tag;
 use super::{Page, Visitor};
 use crate::engine::desk::CommandError;
-use crate::names::Actor;
 use crate::shop::words::{Command, Refusal};
 use crate::store::devices::{self, TagFilter, TagView};
 use crate::store::operations::OperationView;
@@ -110,9 +109,10 @@ async fn fragment(app: &App, visitor: Visitor, id: TagId) -> Result<TagFragment,
 /// A person attests that the tag is not on its shelf.
 pub(in crate::web) async fn attest_removal(
     State(app): Shared,
+    visitor: Visitor,
     Params(tag): Params<TagId>,
 ) -> Result<Redirect, Problem> {
-    match app.desk.command(Actor::page(), Command::AttestRemoval { tag }).await {
+    match app.desk.command(visitor.actor("")?, Command::AttestRemoval { tag }).await {
         // Somebody else was faster; the page shows it.
         Ok(_) | Err(CommandError::Refused(Refusal::TagRemoved(_))) => {}
         Err(other) => return Err(other.into()),

@@ -11,7 +11,6 @@ use wire::till::{StoreId, TillId};
 
 use super::{Page, Visitor};
 use crate::engine::desk::CommandError;
-use crate::names::Actor;
 use crate::shop::words::{Command, Refusal};
 use crate::store::feed::{self, TillFilter, TillView};
 use crate::web::{App, Shared};
@@ -99,9 +98,10 @@ pub(in crate::web) async fn ask_removal(
 /// A person attests that the till charges nobody any more.
 pub(in crate::web) async fn remove(
     State(app): Shared,
+    visitor: Visitor,
     Params((store, till)): Params<(StoreId, TillId)>,
 ) -> Result<Redirect, Problem> {
-    match app.desk.command(Actor::page(), Command::RemoveTill { store, till }).await {
+    match app.desk.command(visitor.actor("")?, Command::RemoveTill { store, till }).await {
         // Somebody else was faster; the page shows it.
         Ok(_) | Err(CommandError::Refused(Refusal::UnknownTill(..))) => Ok(Redirect::to("/tills")),
         Err(other) => Err(other.into()),
