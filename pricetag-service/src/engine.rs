@@ -220,11 +220,12 @@ impl Engine {
             return;
         };
         error!(cause = %chain(cause), "an input could not be stored");
-        self.parts.metrics.step_failed(cause.kind());
         self.is_over = cause.is_final();
         self.painter.forget();
         self.shop = None;
         self.pause_until = Some(self.parts.clock.now().plus(PAUSE));
+        // Last: whoever sees the figure may count on the pause having begun.
+        self.parts.metrics.step_failed(cause.kind());
     }
 
     /// Intent first, then the rows.
