@@ -295,11 +295,12 @@ impl Turn<'_> {
         }
     }
 
-    /// When the change began that asked for it.
+    /// When the change in force began, if a change asked for it. One that an older change asked for is left only when its
+    /// face is wanted still.
     pub(super) fn begun(&self, order: &Order) -> Option<Timestamp> {
         let (key, _) = order.price.as_ref()?;
         let change = self.shop.products.get(key)?.change.as_ref()?;
-        change.begun.filter(|_| order.change.as_ref() == Some(&change.id))
+        change.begun.filter(|_| order.change.is_some())
     }
 
     fn schedule(&mut self, tag: TagId) {
