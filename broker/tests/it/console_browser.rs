@@ -67,6 +67,14 @@ impl Browser {
         self.wait_for(css).await.click().await.unwrap();
     }
 
+    /// Clicks what leads to another page, and waits until it is there: what is found then is not of the page that goes.
+    async fn follow(&self, css: &str) {
+        let mark = "document.documentElement.dataset.left = 'yes'";
+        self.client.execute(mark, Vec::new()).await.unwrap();
+        self.click(css).await;
+        self.wait_for("html:not([data-left])").await;
+    }
+
     async fn text_of(&self, css: &str) -> String {
         self.wait_for(css).await.text().await.unwrap()
     }
@@ -78,13 +86,13 @@ impl Browser {
             let field = self.wait_for(&format!("{form} [name={name}]")).await;
             field.send_keys(value).await.unwrap();
         }
-        self.click(&format!("{form} button")).await;
+        self.follow(&format!("{form} button")).await;
     }
 
     /// Opens the menu behind the user's name and signs out.
     async fn sign_out(&self) {
         self.click(".me summary").await;
-        self.click("form[action='/logout'] button").await;
+        self.follow("form[action='/logout'] button").await;
         self.wait_for("form[action='/login']").await;
     }
 }
@@ -118,10 +126,10 @@ async fn an_admin_walks_the_console_and_a_viewer_is_refused() {
     );
 
     browser.goto(&at("clients")).await;
-    browser.click("td a[href$='roof']").await;
+    browser.follow("td a[href$='roof']").await;
     assert_eq!(browser.text_of(".title .chip.ok").await, "online");
     browser.click(".title .confirm summary").await;
-    browser.click("form[action$='/kick'] button").await;
+    browser.follow("form[action$='/kick'] button").await;
     assert!(browser.text_of(".notice.good").await.contains("is being closed"));
     roof.expect_closed().await;
     broker.metric_becomes("broker_connections ", 0.0).await;

@@ -62,11 +62,19 @@ impl Browser {
         self.wait_for(css).await.text().await.unwrap()
     }
 
+    /// Clicks what leads to another page, and waits until it is there: what is found then is not of the page that goes.
+    async fn follow(&self, css: &str) {
+        let mark = "document.documentElement.dataset.left = 'yes'";
+        self.client.execute(mark, Vec::new()).await.unwrap();
+        self.wait_for(css).await.click().await.unwrap();
+        self.wait_for("html:not([data-left])").await;
+    }
+
     async fn type_price(&self, price: &str) {
         let field = self.client.find(Locator::Css(".price-form input[name=price]")).await.unwrap();
         field.clear().await.unwrap();
         field.send_keys(price).await.unwrap();
-        self.client.find(Locator::Css(".price-form button")).await.unwrap().click().await.unwrap();
+        self.follow(".price-form button").await;
     }
 }
 
@@ -92,13 +100,13 @@ async fn a_price_changed_in_the_browser_becomes_displayed() {
     assert!(browser.text_of(".price-form .error").await.contains("at most two decimals"));
 
     browser.type_price("6,66").await;
-    browser.text_of(".chip.completed").await;
+    browser.wait_for(".chip.completed").await;
     for tag in world.stage.shop.tags_of(&"coffee".parse().unwrap()) {
         let view = world.stage.api.tag(tag).await.unwrap();
         assert_eq!(view["shows"]["price_minor"], 666, "{view}");
     }
 
-    browser.wait_for("form[action='/logout'] button").await.click().await.unwrap();
+    browser.follow("form[action='/logout'] button").await;
     browser.client.goto(&format!("{base}/products/coffee")).await.unwrap();
     browser.wait_for("a[href^='/login']").await;
     browser.type_price("7,77").await;
@@ -108,7 +116,7 @@ async fn a_price_changed_in_the_browser_becomes_displayed() {
 
     let field = browser.wait_for("form[action='/login'] input[name=token]").await;
     field.send_keys(token.reveal()).await.unwrap();
-    browser.wait_for("form[action='/login'] button").await.click().await.unwrap();
+    browser.follow("form[action='/login'] button").await;
     browser.wait_for("form[action='/logout']").await;
     let typed = browser.wait_for(".price-form input[name=price]").await;
     assert_eq!(typed.prop("value").await.unwrap().as_deref(), Some("7,77"), "what was typed is there again");
