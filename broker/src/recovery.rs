@@ -99,6 +99,7 @@ fn restore_queues(broker: &Broker, clients: &ClientsByKey, recovered: Recovered)
         messages += 1;
     }
     receivers.admit(broker);
+    trim(broker, clients);
     let persistent =
         |key| clients.get(&key).map(|(_, client)| client).filter(|client| client.is_persistent());
     for (key, open) in recovered.receiving {
@@ -132,6 +133,16 @@ fn restore_queues(broker: &Broker, clients: &ClientsByKey, recovered: Recovered)
         checkpoint_bytes = recovered.checkpoint_bytes,
         "recovered"
     );
+}
+
+/// The limit may be lower now; and that a message was dropped may not have reached the disk.
+fn trim(broker: &Broker, clients: &ClientsByKey) {
+    for (_, client) in clients.values() {
+        let mut state = locked(&client.state);
+        while let Some(lost) = state.session.drop_oldest_stored() {
+            broker.let_go(client, lost);
+        }
+    }
 }
 
 /// Gathers the receivers of each message, which come one after the other, and counts it for its instance.

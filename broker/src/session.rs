@@ -279,7 +279,8 @@ impl Session {
         dropped
     }
 
-    fn drop_oldest_stored(&mut self) -> Option<Lost> {
+    /// Drops the oldest stored message that waits, when there are more than may be.
+    pub fn drop_oldest_stored(&mut self) -> Option<Lost> {
         if self.stored <= self.limits.stored_max {
             return None;
         }
