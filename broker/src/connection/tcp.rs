@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -255,11 +256,19 @@ fn read_some(peer: &mut Peer, socket: &TcpStream, rest: &mut BytesMut) -> Result
                 take_packets(peer, rest)?;
             }
             if read < buffer.len() {
+                has_no_more(socket);
                 return Ok(());
             }
         }
         Ok(())
     })
+}
+
+/// A read that did not fill the buffer took everything: what comes after it, or the end, is told anew. Saves a read that
+/// finds nothing. What is told is told by this thread, so nothing can be in between.
+fn has_no_more(socket: &TcpStream) {
+    let nothing = || Err::<(), _>(io::Error::from(io::ErrorKind::WouldBlock));
+    let _ = socket.try_io(Interest::READABLE, nothing);
 }
 
 /// Handles the whole packets in `rest` and keeps what is left.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use wire::Timestamp;
 
-use super::event::Event;
+use super::event::{Event, Texts};
 
 /// Segments that the bounds are divided into.
 const SEGMENTS: usize = 16;
@@ -36,13 +36,19 @@ pub struct Events {
     pub count: usize,
     /// The earliest and the latest.
     pub times: Option<(Timestamp, Timestamp)>,
+    /// Of the last one in the long form.
+    texts: Option<Texts>,
 }
 
 impl Events {
     /// One more.
     pub fn push(&mut self, event: &Event<'_>) {
-        event.put(&mut self.octets);
         self.count += 1;
+        if self.texts.is_some_and(|texts| texts.are_of(event, &self.octets)) {
+            event.put_short(&mut self.octets);
+            return;
+        }
+        self.texts = Some(event.put_long(&mut self.octets));
         self.times = joined(self.times, Some((event.time, event.time)));
     }
 
@@ -51,6 +57,7 @@ impl Events {
         self.octets.clear();
         self.count = 0;
         self.times = None;
+        self.texts = None;
     }
 }
 
@@ -78,10 +85,11 @@ impl Segment {
     /// Its events with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Event<'_>)> {
         let mut rest = &self.events.octets[..];
+        let mut before = None;
         let events = std::iter::from_fn(move || {
-            let (event, after) = Event::take(rest)?;
-            rest = after;
-            Some(event)
+            let (event, after) = Event::take(rest, before.as_ref())?;
+            (before, rest) = (Some(event), after);
+            before
         });
         (self.first..).zip(events)
     }
@@ -163,8 +171,8 @@ impl Ring {
 
     /// Everything, to be read without hindering anybody.
     pub fn segments(&self) -> Vec<Arc<Segment>> {
-        let Events { octets, count, times } = &self.open.events;
-        let events = Events { octets: octets.clone(), count: *count, times: *times };
+        let Events { octets, count, times, .. } = &self.open.events;
+        let events = Events { octets: octets.clone(), count: *count, times: *times, ..Events::default() };
         let open = Arc::new(Segment { first: self.open.first, events });
         self.sealed.iter().cloned().chain([open]).collect()
     }
