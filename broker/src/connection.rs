@@ -236,19 +236,15 @@ impl Peer {
         self.send_due_retained();
     }
 
-    /// Whether the socket is full.
-    pub fn is_blocked(&self) -> bool {
-        self.with_link(|_, link| link.blocked).unwrap_or(false)
+    /// Whether the socket is full; and whether the connection should not read for now: too much of it waits for the disk.
+    pub fn blocked_and_hold(&self) -> (bool, bool) {
+        let (blocked, due) = self.with_link(|_, link| (link.blocked, link.due.len())).unwrap_or((false, 0));
+        (blocked, due > DUE_MAX || self.broker.store.is_full())
     }
 
     /// Whether somebody wants to know if the peer is there; asked once.
     pub fn takes_probe(&self) -> bool {
         self.with_link(|_, link| std::mem::take(&mut link.probe)).unwrap_or(false)
-    }
-
-    /// Whether the connection should not read for now: too much of it waits for the disk.
-    pub fn must_hold(&self) -> bool {
-        self.broker.store.is_full() || self.with_link(|_, link| link.due.len() > DUE_MAX).unwrap_or(false)
     }
 
     /// Everything in the outbox, for a transport that only its own task can write to; until [`Peer::on_writable`]

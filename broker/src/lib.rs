@@ -262,7 +262,7 @@ pub async fn run_with(
     let audit = open_audit(audit_config, &broker.clock).await?;
     broker.fire_recovered(opened.wills);
 
-    let workers = listen::Workers::start()?;
+    let workers = listen::Workers::start(broker.config.transports.io_threads)?;
     let readiness = Readiness::new();
     let connections = lifecycle.child();
     let (endpoints, doors) = (listeners.endpoints(), listeners.doors()?);

@@ -1,6 +1,6 @@
 //! Listeners, and the threads that connections live on.
 //!
-//! One current-thread runtime per core; each accepted socket goes to the next. A connection stays on its thread.
+//! One current-thread runtime per core, or as many as `--io-threads` says; each accepted socket goes to the next. A connection stays on its thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use service_kit::lifecycle::Lifecycle;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
@@ -72,9 +73,10 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// One per core.
-    pub fn start() -> io::Result<Self> {
-        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    /// So many, or one per core.
+    pub fn start(count: Option<u16>) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = count.map_or(cores, usize::from);
         let done = CancellationToken::new();
         let mut workers = Workers { handles: Vec::new(), threads: Vec::new(), done };
         for index in 0..count {
@@ -147,7 +149,15 @@ async fn admit(broker: &Broker, listener: &TcpListener) -> (std::net::TcpStream,
 async fn accept_one(broker: &Broker, listener: &TcpListener) -> std::net::TcpStream {
     let mut pause = ACCEPT_PAUSE_MIN;
     loop {
-        let accepted = listener.accept().await.and_then(|(socket, _)| socket.into_std());
+        // Others of this thread have their turn however many wait.
+        tokio::task::coop::consume_budget().await;
+        // Most of many come by the first way: tokio registers with this thread what is to live on another.
+        let accepted = match accept_ready(listener) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                listener.accept().await.and_then(|(socket, _)| socket.into_std())
+            }
+            outcome => outcome,
+        };
         let error = match accepted {
             Ok(socket) => return socket,
             Err(error) => error,
@@ -164,6 +174,13 @@ async fn accept_one(broker: &Broker, listener: &TcpListener) -> std::net::TcpStr
             pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
         }
     }
+}
+
+/// A connection that waits already.
+fn accept_ready(listener: &TcpListener) -> io::Result<std::net::TcpStream> {
+    let (socket, _) = SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// Whether an error concerns one connection, which has ended before it was accepted.

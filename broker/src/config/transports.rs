@@ -35,6 +35,10 @@ pub struct TransportArgs {
     /// Only for listeners that nobody but the proxy can reach
     #[arg(long, env = "BROKER_PROXY_PROTOCOL")]
     pub proxy_protocol: bool,
+    /// Threads that connections live on [default: one per core]. Fewer need less CPU time where little happens, more
+    /// carry more
+    #[arg(long, env = "BROKER_IO_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub io_threads: Option<u16>,
 }
 
 impl TransportArgs {

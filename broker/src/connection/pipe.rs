@@ -142,7 +142,7 @@ async fn run(peer: &mut Peer, flow: &mut Flow, mut rest: BytesMut, stop: &Cancel
         if flow.octets.is_empty() {
             flow.send(peer.take_outbox());
         }
-        let hold = peer.must_hold();
+        let (_, hold) = peer.blocked_and_hold();
         tokio::select! {
             biased;
             () = stop.cancelled() => return CloseReason::Stopping,

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,12 +207,16 @@ async fn run(
         return reason;
     }
     let wake = peer.wake.clone();
+    // Kept from turn to turn: beginning and ending them costs as much as a small packet.
+    let mut stopped = pin!(stop.cancelled());
+    let mut woken = pin!(wake.notified());
     loop {
-        let (blocked, hold) = (peer.is_blocked(), peer.must_hold());
+        let (blocked, hold) = peer.blocked_and_hold();
         tokio::select! {
             biased;
-            () = stop.cancelled() => return CloseReason::Stopping,
-            () = wake.notified() => {
+            () = &mut stopped => return CloseReason::Stopping,
+            () = &mut woken => {
+                woken.set(wake.notified());
                 if let Err(reason) = peer.on_wake() {
                     return reason;
                 }
