@@ -245,17 +245,17 @@ mod tests {
             format!("{}: {}", row.label, cells.collect::<Vec<_>>().join(", "))
         };
         assert_eq!(rows.len(), 7);
-        insta::assert_snapshot!(line(&rows[4]), @"");
-        insta::assert_snapshot!(line(&rows[6]), @"");
-        insta::assert_snapshot!(line(&rows[0]), @"");
+        insta::assert_snapshot!(line(&rows[4]), @"Subscribers, QoS 1: sub1_in=2.0 M (2,000,000), sub1_in_bytes=4.0 KiB (4,096 octets), sub1_out=0 (0), sub1_out_bytes=0 B (0 octets)");
+        insta::assert_snapshot!(line(&rows[6]), @"All: all_in=2.0 M (2,000,000), all_in_bytes=4.0 KiB (4,096 octets), all_out=0 (0), all_out_bytes=0 B (0 octets)");
+        insta::assert_snapshot!(line(&rows[0]), @"P2P, QoS 0: p2p0_in=0 (0), p2p0_in_bytes=0 B (0 octets), p2p0_out=0 (0), p2p0_out_bytes=0 B (0 octets)");
     }
 
     #[test]
     fn rates_read_well() {
         let told = |figure: Figure| format!("{} = {}", figure.text, figure.exact);
-        insta::assert_snapshot!(told(rate(0.0, Figure::count)), @"");
-        insta::assert_snapshot!(told(rate(12.34, Figure::count)), @"");
-        insta::assert_snapshot!(told(rate(123_456.7, Figure::count)), @"");
-        insta::assert_snapshot!(told(rate(2048.0, Figure::octets)), @"");
+        insta::assert_snapshot!(told(rate(0.0, Figure::count)), @"0.0/s = 0.0 a second");
+        insta::assert_snapshot!(told(rate(12.34, Figure::count)), @"12.3/s = 12.3 a second");
+        insta::assert_snapshot!(told(rate(123_456.7, Figure::count)), @"123,457/s = 123456.7 a second");
+        insta::assert_snapshot!(told(rate(2048.0, Figure::octets)), @"2.0 KiB/s = 2048.0 a second");
     }
 }

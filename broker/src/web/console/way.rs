@@ -190,8 +190,10 @@ mod tests {
     }
 
     fn drawn(picture: &Picture) -> String {
-        let step =
-            |step: &StepView| format!("{} {} [{}] {}", step.word, step.later, step.class, step.details);
+        let step = |step: &StepView| {
+            let class = if step.class.is_empty() { String::new() } else { format!("[{}]", step.class) };
+            format!("{} {} {class} {}", step.word, step.later, step.details).trim_end().to_owned()
+        };
         let branch = |branch: &BranchView| {
             let steps: Vec<_> = branch.steps.iter().map(step).collect();
             format!("{} [{}] {}: {}", branch.client.id, branch.class, branch.fate, steps.join("; "))
@@ -238,7 +240,13 @@ mod tests {
                 .collect(),
         };
         let picture = Picture::new(way, &|_| None);
-        insta::assert_snapshot!(drawn(&picture), @"");
+        insta::assert_snapshot!(drawn(&picture), @r"
+        1,203 receivers: 1 acknowledged, 1 not acknowledged yet, 1,200 waiting, 1 refused
+        alice: published +0 ms
+        bob [ok] acknowledged: pushed +0 ms; acknowledged +3 ms [ok]
+        carl [] not acknowledged yet: stored +1 ms [wait]; pushed when it was back +1 min 0 s
+        dora [bad] refused: pushed +1 ms; refused +500 ms [bad] refused_by_receiver, code 135
+        ");
         assert_eq!((picture.branches_more, picture.topic.as_str()), (1200, "news/x"));
         assert_eq!(drawn(&Picture::new(Way::default(), &|_| None)), "No event at a receiver is held.");
     }
