@@ -113,6 +113,9 @@ async fn an_admin_walks_the_console_and_a_viewer_is_refused() {
     browser.wait_for("[data-charts]").await;
 
     let at = |rest: &str| format!("/instances/mqtt-test/{rest}");
+    browser.goto(&at("traces/devices")).await;
+    browser.send("form[action$='/traces']", &[("mode", "all")]).await;
+    assert_eq!(browser.text_of(".notice.good").await, "The mode is all from here on.");
     browser.goto(&at("topics")).await;
     browser.send("form[action$='/topics']", &[("topic", "alarms")]).await;
     assert_eq!(browser.text_of(".notice.good").await, "Parent topic alarms exists.");
@@ -124,6 +127,14 @@ async fn an_admin_walks_the_console_and_a_viewer_is_refused() {
         (received.topic.as_str(), received.payload.as_str()),
         ("alarms/p2p/GID_TEST@@@roof", "it rains")
     );
+    roof.expect_silence().await;
+    browser.follow(".notice.good a").await;
+    assert!(browser.text_of(".origin").await.contains("sent by API or console"));
+    assert_eq!(browser.text_of(".branches .who").await, "GID_TEST@@@roof acknowledged");
+    browser.goto(&at("statistics")).await;
+    browser.wait_for(".live.on").await;
+    browser.wait_for(".chart .l1").await;
+    assert_eq!(browser.text_of("[data-statistic='p2p1_out']").await, "1");
 
     browser.goto(&at("clients")).await;
     browser.follow("td a[href$='roof']").await;

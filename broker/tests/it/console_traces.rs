@@ -171,7 +171,7 @@ async fn the_mode_is_changed_by_an_admin_on_record_and_by_nobody_else() {
     };
     let empty = is_in_mode(&mut admin, "errors").await;
     assert!(
-        empty.contains("No event is like that. The mode is `errors`") && empty.contains("\">Switch</a>"),
+        empty.contains("No event is like that. The mode is errors") && empty.contains("\">Switch</a>"),
         "{empty}"
     );
     let seen = is_in_mode(&mut vera, "errors").await;

@@ -32,15 +32,18 @@ const CHARTS: [Chart; 3] = [
 /// A figure with its name in the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Named {
-    key: String,
+    key: &'static str,
     label: &'static str,
     figure: Figure,
 }
 
-/// Messages of one kind and QoS: received, their octets, sent, their octets.
+/// What a row of messages has.
+const COLUMNS: [&str; 4] = ["Received", "Octets received", "Sent", "Octets sent"];
+
+/// Messages of one kind and QoS: figures with their names in the stream.
 struct TrafficRow {
     label: String,
-    cells: [Named; 4],
+    cells: [(String, Figure); 4],
 }
 
 /// All figures of an instance.
@@ -51,8 +54,8 @@ struct Told {
     traffic: Vec<TrafficRow>,
 }
 
-fn named(key: impl Into<String>, label: &'static str, figure: Figure) -> Named {
-    Named { key: key.into(), label, figure }
+fn named(key: &'static str, label: &'static str, figure: Figure) -> Named {
+    Named { key, label, figure }
 }
 
 impl From<&StatisticsView> for Told {
@@ -70,10 +73,10 @@ impl From<&StatisticsView> for Told {
                 count("retained", "Retained messages", now.retained),
             ],
             rates: vec![
-                named("messages_in", "Messages in", rate(now.messages_in_per_second, Figure::count)),
-                named("messages_out", "Messages out", rate(now.messages_out_per_second, Figure::count)),
-                named("bytes_in", "Octets in", rate(now.bytes_in_per_second, Figure::octets)),
-                named("bytes_out", "Octets out", rate(now.bytes_out_per_second, Figure::octets)),
+                named("messages_in", "Messages in", count_rate(now.messages_in_per_second)),
+                named("messages_out", "Messages out", count_rate(now.messages_out_per_second)),
+                named("bytes_in", "Octets in", octet_rate(now.bytes_in_per_second)),
+                named("bytes_out", "Octets out", octet_rate(now.bytes_out_per_second)),
             ],
             totals: vec![
                 total("accepted", "Connections accepted", totals.connections_accepted),
@@ -88,28 +91,37 @@ impl From<&StatisticsView> for Told {
 impl Told {
     /// All of them by name.
     fn texts(self) -> BTreeMap<String, Figure> {
+        let figures = self.now.into_iter().chain(self.rates).chain(self.totals);
         let cells = self.traffic.into_iter().flat_map(|row| row.cells);
-        let all = self.now.into_iter().chain(self.rates).chain(self.totals).chain(cells);
-        all.map(|named| (named.key, named.figure)).collect()
+        figures.map(|named| (named.key.to_owned(), named.figure)).chain(cells).collect()
     }
 }
 
-/// A figure a second.
+/// So many a second; below ten, tenths matter.
+fn count_rate(per_second: f64) -> Figure {
+    let text =
+        if per_second < 10.0 { format!("{per_second:.1}") } else { Figure::count(rounded(per_second)).text };
+    Figure { text: format!("{text}/s"), exact: format!("{per_second:.1} a second") }
+}
+
+/// So many octets a second.
+fn octet_rate(per_second: f64) -> Figure {
+    let text = Figure::octets(rounded(per_second)).text;
+    Figure { text: format!("{text}/s"), exact: format!("{per_second:.1} octets a second") }
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "rates are small and not negative"
 )]
-fn rate(per_second: f64, figure: impl Fn(u64) -> Figure) -> Figure {
-    let exact = format!("{per_second:.1} a second");
-    let text =
-        if per_second < 100.0 { format!("{per_second:.1}") } else { figure(per_second.round() as u64).text };
-    Figure { text: format!("{text}/s"), exact }
+fn rounded(per_second: f64) -> u64 {
+    per_second.round() as u64
 }
 
 /// Every kind and QoS has its row, so that the page need not grow.
 fn traffic(received: &TrafficView, sent: &TrafficView) -> Vec<TrafficRow> {
-    let kinds = [("p2p", "P2P"), ("sub", "Subscribers")];
+    let kinds = [("p2p", "P2P"), ("sub", "SUB")];
     let rows = kinds.into_iter().flat_map(|(kind, name)| (0..3).map(move |qos| (kind, name, qos)));
     let rows = rows.map(|(kind, name, qos)| {
         let of = |view: &TrafficView| {
@@ -123,12 +135,11 @@ fn traffic(received: &TrafficView, sent: &TrafficView) -> Vec<TrafficRow> {
 }
 
 fn row(label: String, key: &str, received: (u64, u64), sent: (u64, u64)) -> TrafficRow {
-    let cell = |what: &str, label, figure| named(format!("{key}_{what}"), label, figure);
     let cells = [
-        cell("in", "Received", Figure::count(received.0)),
-        cell("in_bytes", "Octets received", Figure::octets(received.1)),
-        cell("out", "Sent", Figure::count(sent.0)),
-        cell("out_bytes", "Octets sent", Figure::octets(sent.1)),
+        (format!("{key}_in"), Figure::count(received.0)),
+        (format!("{key}_in_bytes"), Figure::octets(received.1)),
+        (format!("{key}_out"), Figure::count(sent.0)),
+        (format!("{key}_out_bytes"), Figure::octets(sent.1)),
     ];
     TrafficRow { label, cells }
 }
@@ -140,6 +151,7 @@ struct StatisticsPage {
     since: Moment,
     told: Told,
     charts: &'static [Chart],
+    columns: [&'static str; 4],
 }
 
 /// `GET /instances/{instance}/statistics`
@@ -154,6 +166,7 @@ pub async fn show(
         since: Timestamp::from_millis(view.since).into(),
         told: Told::from(&view),
         charts: &CHARTS,
+        columns: COLUMNS,
     }))
 }
 
@@ -238,14 +251,11 @@ mod tests {
         let sent = TrafficView { messages: 0, bytes: 0, by: Vec::new() };
         let rows = traffic(&received, &sent);
         let line = |row: &TrafficRow| {
-            let cells = row
-                .cells
-                .iter()
-                .map(|cell| format!("{}={} ({})", cell.key, cell.figure.text, cell.figure.exact));
+            let cells = row.cells.iter().map(|cell| format!("{}={} ({})", cell.0, cell.1.text, cell.1.exact));
             format!("{}: {}", row.label, cells.collect::<Vec<_>>().join(", "))
         };
         assert_eq!(rows.len(), 7);
-        insta::assert_snapshot!(line(&rows[4]), @"Subscribers, QoS 1: sub1_in=2.0 M (2,000,000), sub1_in_bytes=4.0 KiB (4,096 octets), sub1_out=0 (0), sub1_out_bytes=0 B (0 octets)");
+        insta::assert_snapshot!(line(&rows[4]), @"SUB, QoS 1: sub1_in=2.0 M (2,000,000), sub1_in_bytes=4.0 KiB (4,096 octets), sub1_out=0 (0), sub1_out_bytes=0 B (0 octets)");
         insta::assert_snapshot!(line(&rows[6]), @"All: all_in=2.0 M (2,000,000), all_in_bytes=4.0 KiB (4,096 octets), all_out=0 (0), all_out_bytes=0 B (0 octets)");
         insta::assert_snapshot!(line(&rows[0]), @"P2P, QoS 0: p2p0_in=0 (0), p2p0_in_bytes=0 B (0 octets), p2p0_out=0 (0), p2p0_out_bytes=0 B (0 octets)");
     }
@@ -253,9 +263,9 @@ mod tests {
     #[test]
     fn rates_read_well() {
         let told = |figure: Figure| format!("{} = {}", figure.text, figure.exact);
-        insta::assert_snapshot!(told(rate(0.0, Figure::count)), @"0.0/s = 0.0 a second");
-        insta::assert_snapshot!(told(rate(12.34, Figure::count)), @"12.3/s = 12.3 a second");
-        insta::assert_snapshot!(told(rate(123_456.7, Figure::count)), @"123,457/s = 123456.7 a second");
-        insta::assert_snapshot!(told(rate(2048.0, Figure::octets)), @"2.0 KiB/s = 2048.0 a second");
+        insta::assert_snapshot!(told(count_rate(0.04)), @"0.0/s = 0.0 a second");
+        insta::assert_snapshot!(told(count_rate(2.34)), @"2.3/s = 2.3 a second");
+        insta::assert_snapshot!(told(count_rate(123_456.7)), @"123,457/s = 123456.7 a second");
+        insta::assert_snapshot!(told(octet_rate(2048.0)), @"2.0 KiB/s = 2048.0 octets a second");
     }
 }

@@ -240,10 +240,10 @@ fn meaning(action: Action) -> &'static str {
 pub fn advice(mode: TraceMode) -> &'static str {
     match mode {
         TraceMode::Off => {
-            "Nothing is traced: the mode is `off`. Switch to `all`, and what happens from then on is here."
+            "Nothing is traced: the mode is off. Switch to all, and what happens from then on is here."
         }
         TraceMode::Errors => {
-            "The mode is `errors`: only what was refused, dropped or broken off is traced. Switch to `all`, and all \
+            "The mode is errors: only what was refused, dropped or broken off is traced. Switch to all, and all \
              that happens from then on is here."
         }
         TraceMode::All => "Everything is traced. What is old, or for which there is no room, falls out.",
