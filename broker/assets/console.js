@@ -1,4 +1,4 @@
-// Live charts, and times in the reader's own zone.
+// Live charts and figures, and times in the reader's own zone.
 "use strict";
 
 // Times are written in UTC; the reader's own time is told when the pointer rests on one.
@@ -97,23 +97,39 @@ function show() {
   for (const figure of document.querySelectorAll("[data-figure]")) figure.textContent = last[figure.dataset.figure];
 }
 
-function listen() {
+function take(fresh) {
+  // After a reconnection the past comes again.
+  const newest = samples.at(-1)?.at ?? 0;
+  samples.push(...fresh.filter((sample) => sample.at > newest));
+  const end = samples.at(-1)?.at ?? 0;
+  while (samples.length > 0 && samples[0].at <= end - SPAN_MAX_MS) samples.shift();
+  show();
+}
+
+// Numbers come as people read them, and exactly.
+function write(texts) {
+  for (const element of document.querySelectorAll("[data-statistic]")) {
+    const told = texts[element.dataset.statistic];
+    if (told) [element.textContent, element.title] = [told.text, told.exact];
+  }
+}
+
+function listen(stream) {
   const state = document.querySelector("[data-live-state]");
   state.hidden = false;
   const say = (text, name) => { state.textContent = text; state.className = `live ${name}`; };
   say("connecting", "");
-  const events = new EventSource("/live/figures");
+  const events = new EventSource(stream);
   events.onopen = () => say("live", "on");
   events.onerror = () => say("reconnecting", "off");
-  events.addEventListener("figures", (event) => {
-    // After a reconnection the past comes again.
-    const newest = samples.at(-1)?.at ?? 0;
-    samples.push(...JSON.parse(event.data).filter((sample) => sample.at > newest));
-    const end = samples.at(-1)?.at ?? 0;
-    while (samples.length > 0 && samples[0].at <= end - SPAN_MAX_MS) samples.shift();
-    show();
+  events.addEventListener("figures", (event) => take(JSON.parse(event.data)));
+  events.addEventListener("statistics", (event) => {
+    const { sample, texts } = JSON.parse(event.data);
+    write(texts);
+    take([sample]);
   });
   addEventListener("pagehide", () => events.close());
 }
 
-if (document.querySelector("[data-charts]")) listen();
+const charts = document.querySelector("[data-stream]");
+if (charts) listen(charts.dataset.stream);

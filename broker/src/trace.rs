@@ -21,6 +21,8 @@ pub mod event;
 pub mod query;
 /// ● The latest events.
 pub mod ring;
+/// ● The way of one message.
+pub mod way;
 
 use event::Event;
 use ring::{Events, Held, Ring, RingLimits, Segment};
@@ -41,6 +43,18 @@ pub enum TraceMode {
 }
 
 impl TraceMode {
+    /// All of them.
+    pub const ALL: [TraceMode; 3] = [TraceMode::Off, TraceMode::Errors, TraceMode::All];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TraceMode::Off => "off",
+            TraceMode::Errors => "errors",
+            TraceMode::All => "all",
+        }
+    }
+
     fn from_number(number: u8) -> Self {
         match number {
             0 => TraceMode::Off,

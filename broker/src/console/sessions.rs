@@ -18,6 +18,15 @@ pub const IDLE: Duration = Duration::from_hours(2);
 /// Sessions at once; one more ends the one that was used least recently.
 pub const SESSIONS_MAX: usize = 1000;
 
+/// What a page says on top, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What was done.
+    pub text: String,
+    /// Where it goes on, and what that is called.
+    pub link: Option<(String, &'static str)>,
+}
+
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -26,7 +35,7 @@ pub struct Session {
     /// What forms of its pages carry.
     pub csrf: String,
     /// What the next page says on top.
-    pub notice: Option<String>,
+    pub notice: Option<Notice>,
     ends: Timestamp,
     used: Timestamp,
 }

@@ -88,6 +88,11 @@ impl Action {
     pub fn is_of_device(self) -> bool {
         self <= Action::Unsubscribe
     }
+
+    /// Whether a message begins so, for receivers that matched.
+    pub fn is_publish(self) -> bool {
+        matches!(self, Action::PubMqtt | Action::PubApi | Action::PubWill)
+    }
 }
 
 /// Something that happened.

@@ -91,6 +91,13 @@ pub struct Page {
     pub has_more: bool,
 }
 
+impl Page {
+    /// What the next page begins behind; none when there is none.
+    pub fn next(&self) -> Option<u64> {
+        self.found.last().map(|event| event.at).filter(|_| self.has_more)
+    }
+}
+
 impl Filter {
     fn takes(&self, at: u64, event: &Event<'_>, messages: &BTreeSet<u64>) -> bool {
         self.is_behind(at)

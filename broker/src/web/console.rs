@@ -3,7 +3,7 @@
 //! | path | |
 //! |---|---|
 //! | `/` | overview |
-//! | `/instances`, `/instances/{instance}/…` | topics, groups, clients, tokens, devices, credentials |
+//! | `/instances`, `/instances/{instance}/…` | topics, groups, clients, tokens, devices, credentials, traces, statistics |
 //! | `/signature`, `/audit`, `/users`, `/account` | |
 //! | `/login`, `/logout`, `/setup` | |
 //!
@@ -15,6 +15,8 @@ mod account;
 mod assets;
 /// Who did what.
 mod audit;
+/// Charts that follow second by second.
+mod charts;
 /// Clients.
 mod clients;
 /// Access keys.
@@ -39,15 +41,23 @@ mod setup;
 mod sign_in;
 /// The signature calculator.
 mod signature;
+/// Figures of an instance.
+mod statistics;
 /// Texts for people.
 mod texts;
 /// Tokens.
 mod tokens;
 /// Parent topics, and sending a test message.
 mod topics;
+/// Questions about traces, and their answers as rows.
+mod trace_rows;
+/// Traces of devices and messages.
+mod traces;
 /// Users.
 mod users;
 /// Who looks.
 mod visitor;
+/// The way of a message.
+mod way;
 
 pub use visitor::Visitor;

@@ -48,6 +48,15 @@ impl Live {
             let _ = self.news.send(sample);
         }
     }
+
+    /// Each sample from here on, for one page more.
+    pub(super) fn listen(&self) -> Result<Receiver<Sample>, Problem> {
+        if self.news.receiver_count() >= LISTENERS_MAX {
+            let detail = format!("{LISTENERS_MAX} pages show live charts already");
+            return Err(Problem::unavailable("charts-busy", detail));
+        }
+        Ok(self.news.subscribe())
+    }
 }
 
 fn reading(broker: &Broker) -> Reading {
@@ -92,37 +101,45 @@ pub(super) async fn figures(
     State(app): State<Arc<App>>,
     visitor: Visitor,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
-    if app.figures.news.receiver_count() >= LISTENERS_MAX {
-        let detail = format!("{LISTENERS_MAX} pages show live charts already");
-        return Err(Problem::unavailable("charts-busy", detail));
-    }
     let figures = locked(&app.figures.figures);
-    let (news, past) = (app.figures.news.subscribe(), Some(figures.samples()));
+    let (news, past) = (app.figures.listen()?, Some(figures.samples()));
     drop(figures);
     let listener = Listener { app, key: visitor.key, past, news };
-    let events = stream::unfold(listener, next);
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(told(stream::unfold(listener, next)))
+}
+
+/// Events as an answer that does not end by itself.
+pub(super) fn told<S>(events: S) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<S>>
+where
+    S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
+{
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
 async fn next(mut listener: Listener) -> Option<(Result<Event, Infallible>, Listener)> {
     let samples = match listener.past.take() {
         Some(past) => past,
-        None => vec![newest(&mut listener).await?],
+        None => vec![newest(&listener.app, &mut listener.news).await?],
     };
-    let now = listener.app.now();
-    if !locked(&listener.app.console.sessions).is_running(&listener.key, now) {
+    if !is_signed_in(&listener.app, &listener.key) {
         return None;
     }
     let data = serde_json::to_string(&samples).unwrap_or_default();
     Some((Ok(Event::default().event("figures").data(data)), listener))
 }
 
-async fn newest(listener: &mut Listener) -> Option<Sample> {
+/// Whether the session under `key` still runs; listening is not using it.
+pub(super) fn is_signed_in(app: &App, key: &str) -> bool {
+    locked(&app.console.sessions).is_running(key, app.now())
+}
+
+/// The next sample.
+pub(super) async fn newest(app: &App, news: &mut Receiver<Sample>) -> Option<Sample> {
     loop {
-        match listener.news.recv().await {
+        match news.recv().await {
             Ok(sample) => return Some(sample),
             // What was missed comes with the next page; a chart has a gap.
-            Err(RecvError::Lagged(missed)) => listener.app.broker.metrics.bounds.samples_missed(missed),
+            Err(RecvError::Lagged(missed)) => app.broker.metrics.bounds.samples_missed(missed),
             Err(RecvError::Closed) => return None,
         }
     }

@@ -38,8 +38,8 @@ mod endpoints;
 pub mod messages;
 /// Instances, groups, parent topics, access keys.
 pub mod registry_changes;
-/// What is traced.
-mod traces;
+/// What is traced, and questions about it.
+pub mod traces;
 /// Users of the console.
 pub mod users;
 

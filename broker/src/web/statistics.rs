@@ -19,61 +19,61 @@ use crate::sync::read_locked;
 #[derive(Serialize, ToSchema)]
 pub struct StatisticsView {
     /// The time, in milliseconds since 1970.
-    time: i64,
+    pub time: i64,
     /// Since when totals count, in milliseconds since 1970: the start of the broker.
-    since: i64,
-    now: NowView,
-    totals: TotalsView,
+    pub since: i64,
+    pub now: NowView,
+    pub totals: TotalsView,
 }
 
 /// As it is now.
 #[derive(Serialize, ToSchema)]
 pub struct NowView {
-    connections: usize,
+    pub connections: usize,
     /// Clients with a session or a mailbox, connected or not.
-    clients: usize,
-    subscriptions: usize,
+    pub clients: usize,
+    pub subscriptions: usize,
     /// Messages in the store that some receiver has not acknowledged, each counted once.
-    offline_messages: usize,
+    pub offline_messages: usize,
     /// Octets of their topics, properties and payloads.
-    offline_bytes: u64,
-    retained: usize,
+    pub offline_bytes: u64,
+    pub retained: usize,
     /// A second, over the last ten.
-    messages_in_per_second: f64,
-    messages_out_per_second: f64,
-    bytes_in_per_second: f64,
-    bytes_out_per_second: f64,
+    pub messages_in_per_second: f64,
+    pub messages_out_per_second: f64,
+    pub bytes_in_per_second: f64,
+    pub bytes_out_per_second: f64,
 }
 
 /// What happened since the broker started.
 #[derive(Serialize, ToSchema)]
 pub struct TotalsView {
-    connections_accepted: u64,
+    pub connections_accepted: u64,
     /// Of those whose username names the instance.
-    connections_refused: u64,
-    received: TrafficView,
-    sent: TrafficView,
-    messages_dropped: u64,
+    pub connections_refused: u64,
+    pub received: TrafficView,
+    pub sent: TrafficView,
+    pub messages_dropped: u64,
 }
 
 /// Messages in one direction.
 #[derive(Serialize, ToSchema)]
 pub struct TrafficView {
-    messages: u64,
+    pub messages: u64,
     /// Octets of topics, properties and payloads.
-    bytes: u64,
+    pub bytes: u64,
     /// By kind and QoS; what did not happen is left out.
-    by: Vec<ByView>,
+    pub by: Vec<ByView>,
 }
 
 /// Messages of one kind and QoS.
 #[derive(Serialize, ToSchema)]
 pub struct ByView {
     /// `p2p`, or `sub` for messages to subscribers.
-    kind: &'static str,
-    qos: usize,
-    messages: u64,
-    bytes: u64,
+    pub kind: &'static str,
+    pub qos: usize,
+    pub messages: u64,
+    pub bytes: u64,
 }
 
 fn traffic(counts: &Counts, direction: Direction) -> TrafficView {
@@ -100,11 +100,16 @@ pub async fn show(
     Path(id): Path<String>,
     _: Nothing,
 ) -> Result<Json<StatisticsView>, Problem> {
-    let instance = app.instance(&id)?;
+    Ok(Json(of(&app, &id)?))
+}
+
+/// The figures of an instance.
+pub(super) fn of(app: &App, id: &str) -> Result<StatisticsView, Problem> {
+    let instance = app.instance(id)?;
     let totals = instance.account.totals();
     let (offline_messages, offline_bytes) = instance.quota.counts();
     let [messages_in, messages_out, bytes_in, bytes_out] = instance.account.per_second();
-    Ok(Json(StatisticsView {
+    Ok(StatisticsView {
         time: app.broker.clock.now().as_millis(),
         since: app.broker.started.as_millis(),
         now: NowView {
@@ -126,5 +131,5 @@ pub async fn show(
             sent: traffic(&totals.counts, Direction::Out),
             messages_dropped: totals.dropped,
         },
-    }))
+    })
 }

@@ -13,12 +13,12 @@ use wire::Timestamp;
 
 use super::App;
 use super::operations::Actor;
-use super::page::LIMITS;
+use super::operations::traces::{Question, find_events};
 use crate::instance::Instance;
 use crate::message::Qos;
 use crate::message_id::MessageId;
 use crate::trace::event::Action;
-use crate::trace::query::{Filter, Found, Order, find};
+use crate::trace::query::{Found, Order};
 use crate::trace::ring::Held;
 use crate::trace::{Of, TraceMode};
 
@@ -162,7 +162,6 @@ fn event_view(instance: &Arc<str>, found: Found) -> TraceEvent {
     let is_of_device = found.action.is_of_device();
     let number = Some(found.number).filter(|number| *number != 0);
     let (channel_id, message) = if is_of_device { (number, None) } else { (None, number) };
-    let is_publish = matches!(found.action, Action::PubMqtt | Action::PubApi | Action::PubWill);
     TraceEvent {
         number: found.at,
         time: found.time.as_millis(),
@@ -174,7 +173,7 @@ fn event_view(instance: &Arc<str>, found: Found) -> TraceEvent {
         message_id: message.map(|number| MessageId::from_number(number).to_string()),
         topic: some(found.topic),
         qos: found.qos.map(Qos::number),
-        receivers: is_publish.then_some(found.count),
+        receivers: found.action.is_publish().then_some(found.count),
         code: found.code,
         reason: some(found.reason),
         note: some(found.note),
@@ -231,20 +230,19 @@ pub async fn devices(
 ) -> Result<Json<TracePage>, Problem> {
     let instance = app.instance(&id)?;
     let DevicesQuery { client_id, action, errors, begin, end, reverse, after, limit } = query;
-    let (begin, end) = check_time(&instance, begin, end)?;
-    let filter = Filter {
+    let question = Question {
         client: client_id,
         message: None,
         topic: None,
-        action: check_action(Of::Devices, action)?,
+        action,
         errors_only: errors,
         begin,
         end,
         after,
         order: order(reverse),
-        limit: LIMITS.check(limit)? as usize,
+        limit,
     };
-    page(&instance, Of::Devices, filter).await
+    page(&instance, Of::Devices, question).await
 }
 
 /// What happened to messages.
@@ -260,65 +258,29 @@ pub async fn messages(
     let instance = app.instance(&id)?;
     let MessagesQuery { client_id, message_id, topic, action, errors, begin, end, reverse, after, limit } =
         query;
-    let (begin, end) = check_time(&instance, begin, end)?;
-    let message = message_id.map(|id| id.parse::<MessageId>()).transpose();
-    let filter = Filter {
+    let question = Question {
         client: client_id,
-        message: message.map_err(|error| Problem::bad_request("message-id-invalid", error.to_string()))?,
+        message: message_id,
         topic,
-        action: check_action(Of::Messages, action)?,
+        action,
         errors_only: errors,
         begin,
         end,
         after,
         order: order(reverse),
-        limit: LIMITS.check(limit)? as usize,
+        limit,
     };
-    page(&instance, Of::Messages, filter).await
+    page(&instance, Of::Messages, question).await
 }
 
-async fn page(instance: &Instance, of: Of, filter: Filter) -> Result<Json<TracePage>, Problem> {
-    let segments = instance.account.trace.segments(of);
-    // A full trace takes a while to look through.
-    let found = tokio::task::spawn_blocking(move || find(&segments, &filter)).await;
-    let page = found.map_err(|error| Problem::internal(&error))?;
+async fn page(instance: &Instance, of: Of, question: Question) -> Result<Json<TracePage>, Problem> {
+    let page = find_events(instance, of, question).await?;
     let id: Arc<str> = instance.id.as_str().into();
-    let next = page.found.last().map(|event| event.at).filter(|_| page.has_more);
+    let next = page.next();
     let events = page.found.into_iter().map(|found| event_view(&id, found)).collect();
     Ok(Json(TracePage { events, next }))
 }
 
 fn order(reverse: bool) -> Order {
     if reverse { Order::NewestFirst } else { Order::OldestFirst }
-}
-
-fn check_action(of: Of, action: Option<Action>) -> Result<Option<Action>, Problem> {
-    let Some(action) = action.filter(|action| action.is_of_device() != (of == Of::Devices)) else {
-        return Ok(action);
-    };
-    let there = Action::ALL.iter().filter(|known| known.is_of_device() == (of == Of::Devices));
-    let there: Vec<_> = there.map(|known| known.as_str()).collect();
-    let detail = format!("`{}` does not happen here; what does: {}", action.as_str(), there.join(", "));
-    Err(Problem::unprocessable("action-invalid", detail))
-}
-
-fn check_time(
-    instance: &Instance,
-    begin: Option<i64>,
-    end: Option<i64>,
-) -> Result<(Timestamp, Timestamp), Problem> {
-    if let (Some(begin), Some(end)) = (begin, end) {
-        if begin > end {
-            let detail = format!("`begin` {begin} is after `end` {end}");
-            return Err(Problem::unprocessable("time-invalid", detail));
-        }
-        let age = instance.account.trace.age();
-        if Timestamp::from_millis(end).since(Timestamp::from_millis(begin)) > age {
-            let hours = age.as_secs() / 3600;
-            let detail = format!("`begin` and `end` are further apart than traces are kept: {hours} hours");
-            return Err(Problem::unprocessable("time-too-long", detail));
-        }
-    }
-    let (first, last) = (Timestamp::EPOCH, Timestamp::MAX);
-    Ok((begin.map_or(first, Timestamp::from_millis), end.map_or(last, Timestamp::from_millis)))
 }

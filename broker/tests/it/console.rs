@@ -11,8 +11,8 @@ use wire::Timestamp;
 use crate::harness::{Connect, TOKEN, TestBroker};
 
 /// Noon of 2026-01-01.
-const NOON: Timestamp = Timestamp::from_millis(1_767_268_800_000);
-const PASSWORD: &str = "correct horse battery";
+pub const NOON: Timestamp = Timestamp::from_millis(1_767_268_800_000);
+pub const PASSWORD: &str = "correct horse battery";
 const FORM: &str = "broker_http_refused_total";
 
 /// A browser that keeps cookies and fills in forms.
@@ -20,7 +20,7 @@ pub struct Browser {
     client: Client,
     base: String,
     cookies: BTreeMap<String, String>,
-    csrf: String,
+    pub csrf: String,
 }
 
 /// What came back.
@@ -38,6 +38,12 @@ impl Browser {
         let builder = Client::builder().default_headers(headers);
         let client = builder.redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Browser { client, base: broker.http.clone(), cookies: BTreeMap::new(), csrf: String::new() }
+    }
+
+    /// An answer that does not end by itself.
+    pub async fn stream(&self, path: &str) -> reqwest::Response {
+        let request = self.client.get(format!("{}{path}", self.base));
+        self.with_cookies(request).send().await.unwrap()
     }
 
     fn with_cookies(&self, request: RequestBuilder) -> RequestBuilder {
@@ -83,11 +89,17 @@ impl Browser {
 }
 
 fn start(clock: Clock) -> TestBroker {
-    TestBroker::start_with_at(&["--console-password", PASSWORD], clock)
+    start_with(&[], clock)
+}
+
+/// The same with more arguments.
+pub fn start_with(arguments: &[&str], clock: Clock) -> TestBroker {
+    let arguments: Vec<&str> = ["--console-password", PASSWORD].iter().chain(arguments).copied().collect();
+    TestBroker::start_with_at(&arguments, clock)
 }
 
 /// The admin, signed in.
-async fn admin(broker: &TestBroker) -> Browser {
+pub async fn admin(broker: &TestBroker) -> Browser {
     let mut browser = Browser::of(broker);
     assert_eq!(browser.sign_in("admin", PASSWORD).await.status, 303);
     browser.get("/instances").await;
@@ -95,7 +107,7 @@ async fn admin(broker: &TestBroker) -> Browser {
 }
 
 /// A viewer called vera, signed in.
-async fn viewer(broker: &TestBroker, admin: &mut Browser) -> Browser {
+pub async fn viewer(broker: &TestBroker, admin: &mut Browser) -> Browser {
     let fields = [("name", "vera"), ("role", "viewer"), ("password", PASSWORD)];
     assert_eq!(admin.post("/users", &fields).await.status, 303);
     let mut browser = Browser::of(broker);
@@ -105,7 +117,7 @@ async fn viewer(broker: &TestBroker, admin: &mut Browser) -> Browser {
 }
 
 /// The audit log, as lines of actor, action and subject.
-fn audit(broker: &TestBroker) -> Vec<String> {
+pub fn audit(broker: &TestBroker) -> Vec<String> {
     let text = std::fs::read_to_string(broker.data_dir().join("audit/audit-2026-01-01.jsonl")).unwrap();
     let line = |line: &str| {
         let record: Value = serde_json::from_str(line).unwrap();
@@ -114,7 +126,7 @@ fn audit(broker: &TestBroker) -> Vec<String> {
     text.lines().map(line).collect()
 }
 
-fn refused(status: u16, kind: &str) -> String {
+pub fn refused(status: u16, kind: &str) -> String {
     format!("{FORM}{{status=\"{status}\",kind=\"{kind}\"}}")
 }
 
@@ -201,7 +213,10 @@ async fn a_viewer_sees_every_page_and_changes_nothing() {
     for path in ["/", "/instances", "/signature", "/audit", "/users", "/account"] {
         assert_eq!(vera.get(path).await.status, 200, "{path}");
     }
-    for rest in ["topics", "groups", "clients", "clients/GID_TEST@@@a", "credentials", "tokens", "devices"] {
+    let of_instance =
+        ["topics", "groups", "clients", "clients/GID_TEST@@@a", "credentials", "tokens", "devices"];
+    let traced = ["traces/messages", "traces/devices", "traces/messages/0000000000000001", "statistics"];
+    for rest in of_instance.into_iter().chain(traced) {
         let page = vera.get(&at(rest)).await;
         assert_eq!(page.status, 200, "{rest}");
         // Signing out is the one form she has.
@@ -223,6 +238,7 @@ async fn a_viewer_sees_every_page_and_changes_nothing() {
         &at("devices"),
         &at("devices/GID_TEST@@@a/refresh"),
         &at("devices/GID_TEST@@@a/unregister"),
+        &at("traces"),
         "/users",
         "/users/vera/role",
         "/users/admin/password",
@@ -234,7 +250,7 @@ async fn a_viewer_sees_every_page_and_changes_nothing() {
         assert!(page.text.contains("vera is a viewer"), "{path}: {}", page.text);
     }
     assert_eq!(audit(&broker).len(), before);
-    assert!((broker.metric(&refused(403, "role-viewer")).await - 18.0).abs() < 0.1);
+    assert!((broker.metric(&refused(403, "role-viewer")).await - 19.0).abs() < 0.1);
     client.expect_silence().await;
     let signature = [
         ("instance", "mqtt-test"),
@@ -376,8 +392,10 @@ async fn pages_bring_no_script_of_their_own_and_are_kept_by_nobody() {
     let broker = start(Clock::manual(NOON));
     broker.client("a").await;
     let mut admin = admin(&broker).await;
+    let of_instance = ["topics", "clients", "traces/messages", "traces/devices", "statistics"];
+    let of_instance = of_instance.map(|rest| format!("/instances/mqtt-test/{rest}"));
     for path in
-        ["/", "/instances", "/instances/mqtt-test/topics", "/instances/mqtt-test/clients", "/audit", "/users"]
+        ["/", "/instances", "/audit", "/users"].into_iter().chain(of_instance.iter().map(String::as_str))
     {
         let page = admin.get(path).await;
         let policy = page.headers["content-security-policy"].to_str().unwrap();

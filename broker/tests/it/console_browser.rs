@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::harness::{TOKEN, TestBroker};
+use crate::harness::{Octets, TOKEN, TestBroker, publish};
 
 /// How long a page may take to show something.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -97,6 +97,26 @@ impl Browser {
     }
 }
 
+async fn traces_everything(browser: &Browser) {
+    browser.goto("/instances/mqtt-test/traces/devices").await;
+    browser.send("form[action$='/traces']", &[("mode", "all")]).await;
+    assert_eq!(browser.text_of(".notice.good").await, "The mode is all from here on.");
+}
+
+/// From the notice of a message to Roof that was just sent.
+async fn sees_its_way_and_the_statistics(browser: &Browser, roof: &mut Octets) {
+    roof.expect_silence().await;
+    browser.follow(".notice.good a").await;
+    assert!(browser.text_of(".origin").await.contains("sent by API or console"));
+    assert_eq!(browser.text_of(".branches .who").await, "GID_TEST@@@roof\nacknowledged");
+    browser.goto("/instances/mqtt-test/statistics").await;
+    browser.wait_for(".live.on").await;
+    browser.wait_for(".chart .l1").await;
+    assert_eq!(browser.text_of("[data-statistic='p2p1_out']").await, "1");
+    roof.exchange(&publish("news/x", "dry again", 1, 7), &[0x40, 2, 0, 7]).await;
+    browser.wait_for("[data-statistic='sub1_in'][title='1']").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_admin_walks_the_console_and_a_viewer_is_refused() {
     let broker = TestBroker::start();
@@ -113,6 +133,7 @@ async fn an_admin_walks_the_console_and_a_viewer_is_refused() {
     browser.wait_for("[data-charts]").await;
 
     let at = |rest: &str| format!("/instances/mqtt-test/{rest}");
+    traces_everything(&browser).await;
     browser.goto(&at("topics")).await;
     browser.send("form[action$='/topics']", &[("topic", "alarms")]).await;
     assert_eq!(browser.text_of(".notice.good").await, "Parent topic alarms exists.");
@@ -124,6 +145,7 @@ async fn an_admin_walks_the_console_and_a_viewer_is_refused() {
         (received.topic.as_str(), received.payload.as_str()),
         ("alarms/p2p/GID_TEST@@@roof", "it rains")
     );
+    sees_its_way_and_the_statistics(&browser, &mut roof).await;
 
     browser.goto(&at("clients")).await;
     browser.follow("td a[href$='roof']").await;

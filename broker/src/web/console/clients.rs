@@ -14,16 +14,23 @@ use super::Visitor;
 use super::forms::Change;
 use super::frame::{Frame, Section, page, segment};
 use super::texts::Moment;
+use super::trace_rows::{EventRow, advice};
+use super::traces::rows;
 use crate::client::Client;
 use crate::history::{Event, What};
 use crate::sync::locked;
+use crate::trace::query::Order;
+use crate::trace::{Of, TraceMode};
 use crate::web::App;
 use crate::web::clients::{find, group_of};
+use crate::web::operations::traces::{Question, find_events};
 
 /// Clients on one page.
 const ROWS: usize = 50;
 /// Events on the page of a client.
 const EVENTS: usize = 50;
+/// Traced events on the page of a client.
+const TRACED: u32 = 10;
 
 /// Which clients.
 #[derive(Default, Deserialize)]
@@ -168,20 +175,20 @@ pub async fn list(
 }
 
 /// Something that happened, for people.
-struct EventRow {
+struct HistoryRow {
     at: Moment,
     is_connect: bool,
     text: String,
     address: String,
 }
 
-impl From<Event> for EventRow {
+impl From<Event> for HistoryRow {
     fn from(event: Event) -> Self {
         let (is_connect, text) = match event.what {
             What::Connected(version) => (true, format!("connected with MQTT {version}")),
             What::Ended(reason) => (false, reason.to_owned()),
         };
-        EventRow { at: event.at.into(), is_connect, text, address: event.address.to_string() }
+        HistoryRow { at: event.at.into(), is_connect, text, address: event.address.to_string() }
     }
 }
 
@@ -190,10 +197,16 @@ impl From<Event> for EventRow {
 struct ClientPage {
     frame: Frame,
     client: ClientRow,
-    history: Vec<EventRow>,
+    history: Vec<HistoryRow>,
     /// Where a test message to it begins.
     p2p_topic: Option<String>,
     events_max: usize,
+    /// The latest events of the device.
+    traced: Vec<EventRow>,
+    mode: TraceMode,
+    /// What to do when there are none.
+    advice: &'static str,
+    traces_path: String,
 }
 
 /// `GET /instances/{instance}/clients/{client}`
@@ -206,13 +219,26 @@ pub async fn show(
     let frame = Frame::new(&app, visitor, Section::Clients, Some(&instance));
     let events = locked(&app.broker.history).of(&instance, &client_id, EVENTS);
     let path = frame.at(&format!("clients/{}", segment(&client_id)));
-    let rules = app.instance(&instance)?.rules();
+    let found = app.instance(&instance)?;
+    let rules = found.rules();
     let parent = rules.topics.first().filter(|_| frame.is_admin());
+    let question = Question {
+        client: Some(client_id.clone()),
+        order: Order::NewestFirst,
+        limit: Some(TRACED),
+        ..Question::default()
+    };
+    let mode = found.account.trace.mode();
+    let traced = find_events(&found, Of::Devices, question).await?;
     Ok(page(&ClientPage {
         p2p_topic: parent.map(|parent| format!("{}/p2p/{client_id}", parent.as_str())),
         client: ClientRow::new(&client, path),
-        history: events.into_iter().map(EventRow::from).collect(),
+        history: events.into_iter().map(HistoryRow::from).collect(),
         events_max: crate::history::EVENTS_MAX,
+        traced: rows(&found, traced),
+        mode,
+        advice: advice(mode),
+        traces_path: format!("{}?client_id={}", frame.at("traces/devices"), urlencode(&client_id)),
         frame,
     }))
 }

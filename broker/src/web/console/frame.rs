@@ -9,6 +9,7 @@ use service_kit::problem::Problem;
 
 use super::forms::Complaint;
 use super::visitor::Visitor;
+use crate::console::sessions::Notice;
 use crate::rules::Profile;
 use crate::sync::locked;
 use crate::web::App;
@@ -27,6 +28,8 @@ pub enum Section {
     Credentials,
     Tokens,
     Devices,
+    Traces,
+    Statistics,
     Signature,
     Audit,
     Users,
@@ -35,7 +38,7 @@ pub enum Section {
 
 impl Section {
     /// As in the menu; the account is behind the user's name.
-    const MENU: [Section; 11] = [
+    const MENU: [Section; 13] = [
         Section::Overview,
         Section::Instances,
         Section::Topics,
@@ -44,6 +47,8 @@ impl Section {
         Section::Credentials,
         Section::Tokens,
         Section::Devices,
+        Section::Traces,
+        Section::Statistics,
         Section::Signature,
         Section::Audit,
         Section::Users,
@@ -59,6 +64,8 @@ impl Section {
             Section::Credentials => "Credentials",
             Section::Tokens => "Tokens",
             Section::Devices => "Devices",
+            Section::Traces => "Traces",
+            Section::Statistics => "Statistics",
             Section::Signature => "Signature",
             Section::Audit => "Audit",
             Section::Users => "Users",
@@ -75,6 +82,8 @@ impl Section {
             Section::Credentials => Some("credentials"),
             Section::Tokens => Some("tokens"),
             Section::Devices => Some("devices"),
+            Section::Traces => Some("traces"),
+            Section::Statistics => Some("statistics"),
             Section::Overview
             | Section::Instances
             | Section::Signature
@@ -119,7 +128,7 @@ pub struct Frame {
     /// The same page of other instances.
     pub others: Vec<(String, String)>,
     /// What was just done.
-    pub notice: Option<String>,
+    pub notice: Option<Notice>,
     pub is_strict: bool,
 }
 

@@ -7,18 +7,12 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::Visitor;
+use super::charts::Chart;
 use super::frame::{Frame, Section, page};
 use super::instances::{InstanceRow, rows};
 use super::texts::octets;
 use crate::sync::locked;
 use crate::web::App;
-
-/// A chart: its title, and its lines with the figure each shows.
-struct Chart {
-    title: &'static str,
-    unit: &'static str,
-    lines: &'static [(&'static str, &'static str)],
-}
 
 const CHARTS: [Chart; 6] = [
     Chart { title: "Connections", unit: "", lines: &[("connections", "open")] },

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use super::frame::Section;
 use super::{
     Visitor, account, assets, audit, clients, credentials, devices, groups, instances, overview, setup,
-    sign_in, signature, tokens, topics, users,
+    sign_in, signature, statistics, tokens, topics, traces, users, way,
 };
 use crate::web::operations::run_to_the_end;
 use crate::web::{App, live};
@@ -65,6 +65,12 @@ fn of_instance() -> Router<Arc<App>> {
         .route("/devices", get(devices::list).post(devices::register))
         .route("/devices/{client}/refresh", post(devices::refresh))
         .route("/devices/{client}/unregister", post(devices::unregister))
+        .route("/traces", get(traces::lead).post(traces::change))
+        .route("/traces/messages", get(traces::messages))
+        .route("/traces/devices", get(traces::devices))
+        .route("/traces/messages/{message_id}", get(way::show))
+        .route("/statistics", get(statistics::show))
+        .route("/statistics/live", get(statistics::live))
 }
 
 /// Without an instance: that of the first one, or the page that creates one.
@@ -76,6 +82,8 @@ fn short_paths() -> Router<Arc<App>> {
         Section::Credentials,
         Section::Tokens,
         Section::Devices,
+        Section::Traces,
+        Section::Statistics,
     ];
     sections.into_iter().fold(Router::new(), |router, section| {
         let lead = move |State(app): State<Arc<App>>, _: Visitor| async move {

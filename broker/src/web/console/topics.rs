@@ -12,6 +12,7 @@ use service_kit::problem::Problem;
 use super::Visitor;
 use super::forms::{Change, Complaint};
 use super::frame::{Frame, Section, page_telling};
+use super::trace_rows::way_path;
 use crate::web::App;
 use crate::web::operations::messages::MessageOrder;
 
@@ -128,7 +129,8 @@ pub async fn send(
     match app.send_message(&sent.visitor.actor(), &instance, order).await {
         Ok(id) => {
             let notice = format!("The message to {topic} was sent. Its ID is {id}.");
-            Ok(back(&app, &sent.visitor, &instance, &notice))
+            sent.visitor.notice_with(&app, &notice, (way_path(&instance, &id), "See its way"));
+            Ok(Redirect::to(&Section::Topics.path(Some(&instance))).into_response())
         }
         Err(problem) => {
             let field = |kind: &str| match kind {

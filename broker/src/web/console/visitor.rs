@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use service_kit::http::{cookie_name, find_cookie, urlencode};
 use service_kit::problem::Problem;
 
+use crate::console::sessions::Notice;
 use crate::console::users::{Role, UserName};
 use crate::sync::{locked, read_locked};
 use crate::web::App;
@@ -52,8 +53,17 @@ impl Visitor {
 
     /// What the next page of theirs says on top.
     pub fn notice(&self, app: &App, text: &str) {
+        self.leave(app, Notice { text: text.to_owned(), link: None });
+    }
+
+    /// The same with a link.
+    pub fn notice_with(&self, app: &App, text: &str, link: (String, &'static str)) {
+        self.leave(app, Notice { text: text.to_owned(), link: Some(link) });
+    }
+
+    fn leave(&self, app: &App, notice: Notice) {
         if let Some(session) = locked(&app.console.sessions).uses(&self.key, app.now()) {
-            session.notice = Some(text.to_owned());
+            session.notice = Some(notice);
         }
     }
 }
