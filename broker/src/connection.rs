@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tracing::{debug, info};
 use wire::Timestamp;
@@ -240,6 +241,14 @@ impl Peer {
     pub fn blocked_and_hold(&self) -> (bool, bool) {
         let (blocked, due) = self.with_link(|_, link| (link.blocked, link.due.len())).unwrap_or((false, 0));
         (blocked, due > DUE_MAX || self.broker.store.is_full())
+    }
+
+    /// Its socket, for writing from any task; none while nobody can write.
+    pub fn set_socket(&self, socket: Option<Arc<TcpStream>>) {
+        self.with_link(|_, link| {
+            link.blocked = false;
+            link.socket = socket;
+        });
     }
 
     /// Whether somebody wants to know if the peer is there; asked once.

@@ -43,7 +43,7 @@ pub mod history;
 pub mod instance;
 /// When a session ends.
 mod lifetime;
-/// Listeners and threads.
+/// Listeners.
 pub mod listen;
 /// ● Topic and payload in one allocation.
 pub mod message;
@@ -101,6 +101,8 @@ mod sync;
 pub mod system;
 /// What routing tells.
 mod tell;
+/// The threads that connections live on.
+pub mod threads;
 /// Tokens of live connections, as time passes.
 mod token_watch;
 /// ● Tokens of an instance.
@@ -131,6 +133,7 @@ use crate::console::Console;
 use crate::endpoints::Doors;
 use crate::listen::Transport;
 use crate::store::StoreFailed;
+use crate::threads::{Homes, Threads};
 
 pub use broker::{Broker, OpenError, check};
 pub use config::Config;
@@ -262,9 +265,10 @@ pub async fn run_with(
     let audit = open_audit(audit_config, &broker.clock).await?;
     broker.fire_recovered(opened.wills);
 
-    let workers = listen::Workers::start(broker.config.transports.io_threads)?;
     let readiness = Readiness::new();
     let connections = lifecycle.child();
+    let io_threads = broker.config.transports.io_threads;
+    let threads = Threads::start(io_threads, connections.clone(), broker.metrics.threads.clone())?;
     let (endpoints, doors) = (listeners.endpoints(), listeners.doors()?);
     let app = Arc::new(web::App {
         broker: broker.clone(),
@@ -289,15 +293,12 @@ pub async fn run_with(
     }
     let (doors, http_listener) = listeners.mqtt(certificates.as_ref());
     for (listener, transport) in doors {
-        let name = transport.name();
-        info!(listener = name, address = ?listener.local_addr().ok(), "listening");
-        let accepting =
-            listen::accept(broker.clone(), listener, transport, workers.handles(), connections.clone());
-        connections.spawn(name, accepting);
+        open_door(&broker, listener, transport, threads.homes(), &connections);
     }
     info!(listener = "http", address = ?http_listener.local_addr().ok(), "listening");
     lifecycle.spawn("http", http::serve(http_listener, web::routes::routes(&app), metrics, stop.clone()));
     lifecycle.spawn("figures", web::sample(app, stop.clone()));
+    lifecycle.spawn("threads", threads.watch(stop.clone()));
     lifecycle.spawn("sweep", sweep::run(broker.clone(), stop.clone()));
     let store = broker.store.clone();
     let watched = lifecycle.clone();
@@ -310,9 +311,22 @@ pub async fn run_with(
     broker.tell_all_left_out();
     // Only now nobody submits any more: what has gathered is written, then the writer ends.
     store.close();
-    workers.finish();
+    threads.finish();
     watched.drain().await?;
     Ok(connections_ended?)
+}
+
+fn open_door(
+    broker: &Arc<Broker>,
+    listener: TcpListener,
+    transport: Transport,
+    homes: Arc<Homes>,
+    connections: &Lifecycle,
+) {
+    let name = transport.name();
+    info!(listener = name, address = ?listener.local_addr().ok(), "listening");
+    let accepting = listen::accept(broker.clone(), listener, transport, homes, connections.stopping());
+    connections.spawn(name, accepting);
 }
 
 /// The end of the store's thread is the end of the broker.

@@ -1,17 +1,12 @@
-//! Listeners, and the threads that connections live on.
-//!
-//! One current-thread runtime per core, or as many as `--io-threads` says; each accepted socket goes to the next. A connection stays on its thread.
+//! Listeners: each accepted socket goes to its thread.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use service_kit::lifecycle::Lifecycle;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -20,6 +15,7 @@ use crate::certificates::Certificates;
 use crate::connection::arrival::{self, Caller};
 use crate::gate::Pass;
 use crate::refusals::Refused;
+use crate::threads::Homes;
 
 /// How a listener's connections speak.
 #[derive(Clone, Debug)]
@@ -44,6 +40,11 @@ impl Transport {
             Transport::SecureWebSocket(_) => "wss",
         }
     }
+
+    /// Whether its connections can move from thread to thread.
+    fn can_move(&self) -> bool {
+        matches!(self, Transport::Tcp)
+    }
 }
 
 /// Connections that may wait to be accepted.
@@ -64,71 +65,28 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// The threads that connections live on.
-#[derive(Debug)]
-pub struct Workers {
-    handles: Vec<Handle>,
-    threads: Vec<JoinHandle<()>>,
-    done: CancellationToken,
-}
-
-impl Workers {
-    /// So many, or one per core.
-    pub fn start(count: Option<u16>) -> io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let count = count.map_or(cores, usize::from);
-        let done = CancellationToken::new();
-        let mut workers = Workers { handles: Vec::new(), threads: Vec::new(), done };
-        for index in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            workers.handles.push(runtime.handle().clone());
-            let done = workers.done.clone();
-            let thread = std::thread::Builder::new().name(format!("mqtt-{index}"));
-            workers.threads.push(thread.spawn(move || runtime.block_on(done.cancelled()))?);
-        }
-        Ok(workers)
-    }
-
-    /// Ends the threads; every connection must be over.
-    pub fn finish(self) {
-        self.done.cancel();
-        for thread in self.threads {
-            if thread.join().is_err() {
-                warn!("a connection thread had panicked");
-            }
-        }
-    }
-
-    /// The runtimes, for whoever accepts.
-    pub fn handles(&self) -> Vec<Handle> {
-        self.handles.clone()
-    }
-}
-
-/// Accepts until the lifecycle stops.
+/// Accepts until `stop`.
 pub async fn accept(
     broker: Arc<Broker>,
     listener: TcpListener,
     transport: Transport,
-    workers: Vec<Handle>,
-    lifecycle: Lifecycle,
+    homes: Arc<Homes>,
+    stop: CancellationToken,
 ) -> io::Result<()> {
-    let stop = lifecycle.stopping();
-    for worker in workers.iter().cycle() {
+    loop {
         let (socket, pass) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             admitted = admit(&broker, &listener) => admitted,
         };
+        let place = homes.settle(transport.can_move());
         let (broker, transport, stop) = (broker.clone(), transport.clone(), stop.clone());
-        let connection = async move {
-            // Registered anew with the thread it will live on.
+        place.clone().spawn(async move {
+            // Registered with the thread it will live on.
             let Ok(socket) = TcpStream::from_std(socket) else { return };
             let Ok(peer) = socket.peer_addr() else { return };
-            arrival::serve(Caller::new(broker, pass, peer, stop), socket, transport).await;
-        };
-        lifecycle.spawn_connection_on(connection, worker);
+            arrival::serve(Caller::new(broker, pass, peer, stop), socket, transport, place).await;
+        });
     }
-    Ok(())
 }
 
 /// The next connection there is a place for; the others are closed.

@@ -20,6 +20,8 @@ mod bounds;
 mod credentials;
 /// What each instance holds.
 mod instances;
+/// Threads that connections live on, counted.
+mod threads;
 /// How long things take.
 mod timings;
 /// Messages and octets, counted.
@@ -28,6 +30,7 @@ mod traffic;
 pub use bounds::BoundMetrics;
 pub use credentials::CredentialMetrics;
 pub use instances::InstanceCollector;
+pub use threads::ThreadMetrics;
 pub use timings::{Sample, TimingMetrics};
 pub use traffic::{Direction, KINDS, Kind, QOS_LEVELS, TrafficMetrics};
 
@@ -55,6 +58,8 @@ pub struct BrokerMetrics {
     pub credentials: CredentialMetrics,
     /// What full tables forgot.
     pub bounds: BoundMetrics,
+    /// Threads that connections live on.
+    pub threads: ThreadMetrics,
 }
 
 impl BrokerMetrics {
@@ -73,6 +78,7 @@ impl BrokerMetrics {
             timings: metrics.register(TimingMetrics::new),
             credentials: CredentialMetrics::default(),
             bounds: BoundMetrics::default(),
+            threads: ThreadMetrics::default(),
         };
         metrics.register(|registry| {
             registry.register("connections", "Open connections", figures.connections.clone());
@@ -101,6 +107,7 @@ impl BrokerMetrics {
             registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
             figures.credentials.register(registry);
             figures.bounds.register(registry);
+            figures.threads.register(registry);
             let figures = store.figures();
             let seconds = figures.latency_seconds.clone();
             registry.register("store_latency_seconds", "From submission to the end of the batch", seconds);

@@ -35,8 +35,8 @@ pub struct TransportArgs {
     /// Only for listeners that nobody but the proxy can reach
     #[arg(long, env = "BROKER_PROXY_PROTOCOL")]
     pub proxy_protocol: bool,
-    /// Threads that connections live on [default: one per core]. Fewer need less CPU time where little happens, more
-    /// carry more
+    /// Threads for connections, from 1 to 1024 [default: one per core]. Connections over plain TCP live on one of them
+    /// while that is enough
     #[arg(long, env = "BROKER_IO_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub io_threads: Option<u16>,
 }

@@ -28,6 +28,7 @@ use crate::gate::Pass;
 use crate::listen::Transport;
 use crate::proxy::{self, ProxyError, Reading};
 use crate::refusals::Refused;
+use crate::threads::Place;
 
 /// A connection that has not been let in.
 #[derive(Debug)]
@@ -102,14 +103,14 @@ impl Caller {
 }
 
 /// Serves one connection until it ends.
-pub async fn serve(mut caller: Box<Caller>, mut socket: TcpStream, transport: Transport) {
+pub async fn serve(mut caller: Box<Caller>, mut socket: TcpStream, transport: Transport, place: Place) {
     if caller.identify(&mut socket).await.is_none() {
         return;
     }
     let _ = socket.set_nodelay(true);
     // Boxed: a handshake's size is given back after it, and plain TCP does not carry the size of the others.
     let opened = match transport {
-        Transport::Tcp => return tcp::serve(caller, socket).await,
+        Transport::Tcp => return tcp::serve(caller, socket, place).await,
         Transport::WebSocket => Box::pin(websocket::upgrade(&caller, socket)).await,
         Transport::Tls(certificates) => {
             let secured = Box::pin(tls::secure(&caller, socket, certificates.acceptor())).await;

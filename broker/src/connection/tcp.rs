@@ -1,9 +1,10 @@
 //! The loop over a TCP socket.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io;
 use std::net::Shutdown;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::client::CloseReason;
 use crate::codec::answer::{self, CONNACK_V5_UNSUPPORTED, ConnackProperties};
 use crate::codec::{self, CodecError, Connect, Packet, Version};
 use crate::refusals::Refused;
+use crate::threads::Place;
 
 /// Octets read at once, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 64 * 1024;
@@ -37,17 +39,68 @@ thread_local! {
 }
 
 /// Serves one connection from CONNECT to its end.
-pub async fn serve(caller: Box<Caller>, socket: TcpStream) {
+pub async fn serve(caller: Box<Caller>, socket: TcpStream, place: Place) {
     let socket = Arc::new(socket);
     let stop = caller.stop.clone();
     // Boxed, so that a connection does not carry the size of its beginning to its end.
-    let Some((mut peer, rest)) = Box::pin(let_in(caller, &socket)).await else { return };
-    let reason = run(&mut peer, &socket, rest, &stop).await;
+    let Some((peer, rest)) = Box::pin(let_in(caller, &socket)).await else { return };
+    let mut inhabitant = Box::new(Inhabitant { peer, rest, stop, place });
+    match take_packets(&mut inhabitant.peer, &mut inhabitant.rest) {
+        Ok(()) => live(inhabitant, socket).await,
+        Err(reason) => Box::pin(end(*inhabitant, reason, socket)).await,
+    }
+}
+
+/// A connection that was let in, without its socket; boxed, since it is handed on.
+struct Inhabitant {
+    peer: Peer,
+    /// The beginning of a packet.
+    rest: BytesMut,
+    stop: CancellationToken,
+    place: Place,
+}
+
+async fn live(mut inhabitant: Box<Inhabitant>, socket: Arc<TcpStream>) {
+    match run(&mut inhabitant, &socket).await {
+        Over::Ended(reason) => Box::pin(end(*inhabitant, reason, socket)).await,
+        Over::Moves => leave(inhabitant, socket),
+    }
+}
+
+async fn end(inhabitant: Inhabitant, reason: CloseReason, socket: Arc<TcpStream>) {
+    let Inhabitant { peer, stop, .. } = inhabitant;
     peer.say_goodbye(reason);
     peer.end(reason);
     if reason.code().is_some() {
-        Box::pin(linger(&socket, &stop)).await;
+        linger(&socket, &stop).await;
     }
+}
+
+/// Goes to live on another thread. Meanwhile nobody can write to the socket.
+fn leave(mut inhabitant: Box<Inhabitant>, socket: Arc<TcpStream>) {
+    inhabitant.peer.set_socket(None);
+    let socket = Arc::into_inner(socket).and_then(|socket| socket.into_std().ok());
+    let Some(socket) = socket else { return inhabitant.peer.end(CloseReason::ClosedByClient) };
+    inhabitant.place.choose_anew();
+    inhabitant.place.clone().spawn(arrive(inhabitant, socket));
+}
+
+/// Boxed, since it leads to `leave` again.
+fn arrive(
+    mut inhabitant: Box<Inhabitant>,
+    socket: std::net::TcpStream,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let Ok(socket) = TcpStream::from_std(socket) else {
+            return inhabitant.peer.end(CloseReason::ClosedByClient);
+        };
+        let socket = Arc::new(socket);
+        inhabitant.peer.set_socket(Some(socket.clone()));
+        match inhabitant.peer.on_wake() {
+            Ok(()) => live(inhabitant, socket).await,
+            Err(reason) => end(*inhabitant, reason, socket).await,
+        }
+    })
 }
 
 async fn let_in(caller: Box<Caller>, socket: &Arc<TcpStream>) -> Option<(Peer, BytesMut)> {
@@ -197,28 +250,29 @@ async fn write_all(socket: &TcpStream, mut octets: &[u8]) {
     }
 }
 
-async fn run(
-    peer: &mut Peer,
-    socket: &TcpStream,
-    mut rest: BytesMut,
-    stop: &CancellationToken,
-) -> CloseReason {
-    if let Err(reason) = take_packets(peer, &mut rest) {
-        return reason;
-    }
+/// Why a connection is over on this thread.
+enum Over {
+    /// It has ended.
+    Ended(CloseReason),
+    /// It is to live on another.
+    Moves,
+}
+
+async fn run(inhabitant: &mut Inhabitant, socket: &TcpStream) -> Over {
+    let Inhabitant { peer, rest, stop, place } = inhabitant;
     let wake = peer.wake.clone();
     // Kept from turn to turn: beginning and ending them costs as much as a small packet.
     let mut stopped = pin!(stop.cancelled());
     let mut woken = pin!(wake.notified());
-    loop {
+    while !place.is_left() {
         let (blocked, hold) = peer.blocked_and_hold();
         tokio::select! {
             biased;
-            () = &mut stopped => return CloseReason::Stopping,
+            () = &mut stopped => return Over::Ended(CloseReason::Stopping),
             () = &mut woken => {
                 woken.set(wake.notified());
                 if let Err(reason) = peer.on_wake() {
-                    return reason;
+                    return Over::Ended(reason);
                 }
                 if peer.takes_probe() {
                     probe(socket);
@@ -226,21 +280,22 @@ async fn run(
             }
             writable = socket.writable(), if blocked => {
                 if writable.is_err() {
-                    return CloseReason::ClosedByClient;
+                    return Over::Ended(CloseReason::ClosedByClient);
                 }
                 peer.on_writable();
             }
             readable = socket.readable(), if !hold => {
                 if readable.is_err() {
-                    return CloseReason::ClosedByClient;
+                    return Over::Ended(CloseReason::ClosedByClient);
                 }
-                if let Err(reason) = read_some(peer, socket, &mut rest) {
-                    return reason;
+                if let Err(reason) = read_some(peer, socket, rest) {
+                    return Over::Ended(reason);
                 }
             }
             () = peer.broker.store.progress(), if hold => {}
         }
     }
+    Over::Moves
 }
 
 /// Reads while there is something, but not for ever.

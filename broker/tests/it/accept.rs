@@ -7,10 +7,13 @@ use std::sync::Arc;
 use broker::access::BuiltIn;
 use broker::connection::arrival::{Caller, serve};
 use broker::listen::Transport;
+use broker::metrics::ThreadMetrics;
+use broker::threads::Threads;
 use broker::{Broker, Config};
 use clap::Parser;
 use serde_json::Value;
 use service_kit::clock::Clock;
+use service_kit::lifecycle::Lifecycle;
 use service_kit::metrics::Metrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -83,9 +86,12 @@ async fn the_task_of_a_plain_connection_stays_small() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (pass, peer) = (broker.gate.enter().unwrap(), socket.peer_addr().unwrap());
+    let threads = Threads::start(Some(1), Lifecycle::new(), ThreadMetrics::default()).unwrap();
+    let place = threads.homes().settle(true);
     let caller = Caller::new(broker, pass, peer, CancellationToken::new());
-    let bytes = size_of_val(&serve(caller, socket, Transport::Tcp));
+    let bytes = size_of_val(&serve(caller, socket, Transport::Tcp, place));
     assert!(bytes <= 1408, "{bytes} bytes, for each of 100,000 connections");
+    threads.finish();
 }
 
 #[tokio::test]

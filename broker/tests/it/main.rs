@@ -35,6 +35,7 @@ mod standard_profile;
 mod standard_profile_v5;
 mod status_events;
 mod subscribe;
+mod threads;
 mod tls;
 mod tokens;
 mod traces;
