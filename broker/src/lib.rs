@@ -325,7 +325,9 @@ fn open_door(
 ) {
     let name = transport.name();
     info!(listener = name, address = ?listener.local_addr().ok(), "listening");
-    let accepting = listen::accept(broker.clone(), listener, transport, homes, connections.stopping());
+    let (entrance, stop) = (homes.entrance().clone(), connections.stopping());
+    let accepting = listen::accept(broker.clone(), listener, transport, homes, stop);
+    let _there = entrance.enter();
     connections.spawn(name, accepting);
 }
 

@@ -65,7 +65,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts until `stop`.
+/// Accepts until `stop`, on the thread that polls it.
 pub async fn accept(
     broker: Arc<Broker>,
     listener: TcpListener,
@@ -73,6 +73,7 @@ pub async fn accept(
     homes: Arc<Homes>,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener.into_std()?)?;
     loop {
         let (socket, pass) = tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -159,6 +159,11 @@ impl Homes {
         }
     }
 
+    /// Where connections are accepted: on the thread that has them all when there is one.
+    pub fn entrance(&self) -> &Handle {
+        &self.handles[0]
+    }
+
     /// A place for a new connection: where it may stay, if it cannot move.
     pub fn settle(self: &Arc<Self>, can_move: bool) -> Place {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
