@@ -39,10 +39,14 @@ pub mod arrival;
 pub mod handshake;
 /// The loop over a transport whose octets only its own task can write.
 mod pipe;
+/// Whether a client is still there.
+mod probe;
 /// PUBLISH from a client.
 mod publish;
 /// What a receiver says of QoS 2, and what is said when there is no room.
 mod settle;
+/// What the kernel knows of a connection.
+mod sock_diag;
 /// SUBSCRIBE and UNSUBSCRIBE.
 mod subscribe;
 /// The broker's own topics, as one client meets them.

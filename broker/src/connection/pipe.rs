@@ -12,11 +12,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Peer;
 use super::arrival::Caller;
+use super::probe::Probe;
 use super::tcp::{ConnectFailure, FirstPacket, answer_to, count_failure, parse_connect, take_packets};
 use crate::client::CloseReason;
 
@@ -31,10 +33,10 @@ pub struct Closed;
 pub trait Pipe: Send + Unpin {
     /// The next octets; `None` when there will be no more.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
-    /// Sends all of `octets`, and whatever [`Pipe::ask`] wants sent; ready when everything has left.
+    /// Sends all of `octets`; ready when everything has left.
     fn poll_send(&mut self, cx: &mut Context<'_>, octets: &mut Bytes) -> Poll<Result<(), Closed>>;
-    /// Has it found out whether the peer is there.
-    fn ask(&mut self);
+    /// What it lies on.
+    fn socket(&self) -> &TcpStream;
     /// Says goodbye in the transport's own way.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
@@ -138,6 +140,7 @@ async fn run(peer: &mut Peer, flow: &mut Flow, mut rest: BytesMut, stop: &Cancel
         return reason;
     }
     let wake = peer.wake.clone();
+    let mut probe = Probe::default();
     loop {
         if flow.octets.is_empty() {
             flow.send(peer.take_outbox());
@@ -151,8 +154,7 @@ async fn run(peer: &mut Peer, flow: &mut Flow, mut rest: BytesMut, stop: &Cancel
                     return reason;
                 }
                 if peer.takes_probe() {
-                    flow.pipe.ask();
-                    flow.sending = true;
+                    probe.begin(flow.pipe.socket());
                 }
             }
             event = poll_fn(|cx| flow.poll_event(cx, !hold)) => match event {
@@ -166,6 +168,11 @@ async fn run(peer: &mut Peer, flow: &mut Flow, mut rest: BytesMut, stop: &Cancel
                 }
             },
             () = peer.broker.store.progress(), if hold => {}
+            () = probe.due() => {
+                if probe.judge(flow.pipe.socket()) {
+                    return CloseReason::ClosedByClient;
+                }
+            }
         }
     }
 }

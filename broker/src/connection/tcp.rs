@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::Peer;
 use super::arrival::Caller;
 use super::handshake::CONNECT_BYTES_MAX;
+use super::probe::Probe;
 use crate::admission::code;
 use crate::broker::Broker;
 use crate::client::CloseReason;
@@ -44,7 +45,7 @@ pub async fn serve(caller: Box<Caller>, socket: TcpStream, place: Place) {
     let stop = caller.stop.clone();
     // Boxed, so that a connection does not carry the size of its beginning to its end.
     let Some((peer, rest)) = Box::pin(let_in(caller, &socket)).await else { return };
-    let mut inhabitant = Box::new(Inhabitant { peer, rest, stop, place });
+    let mut inhabitant = Box::new(Inhabitant { peer, rest, probe: Probe::default(), stop, place });
     match take_packets(&mut inhabitant.peer, &mut inhabitant.rest) {
         Ok(()) => live(inhabitant, socket).await,
         Err(reason) => Box::pin(end(*inhabitant, reason, socket)).await,
@@ -56,6 +57,7 @@ struct Inhabitant {
     peer: Peer,
     /// The beginning of a packet.
     rest: BytesMut,
+    probe: Probe,
     stop: CancellationToken,
     place: Place,
 }
@@ -259,7 +261,7 @@ enum Over {
 }
 
 async fn run(inhabitant: &mut Inhabitant, socket: &TcpStream) -> Over {
-    let Inhabitant { peer, rest, stop, place } = inhabitant;
+    let Inhabitant { peer, rest, probe, stop, place } = inhabitant;
     let wake = peer.wake.clone();
     // Kept from turn to turn: beginning and ending them costs as much as a small packet.
     let mut stopped = pin!(stop.cancelled());
@@ -275,7 +277,7 @@ async fn run(inhabitant: &mut Inhabitant, socket: &TcpStream) -> Over {
                     return Over::Ended(reason);
                 }
                 if peer.takes_probe() {
-                    probe(socket);
+                    probe.begin(socket);
                 }
             }
             writable = socket.writable(), if blocked => {
@@ -293,6 +295,11 @@ async fn run(inhabitant: &mut Inhabitant, socket: &TcpStream) -> Over {
                 }
             }
             () = peer.broker.store.progress(), if hold => {}
+            () = probe.due() => {
+                if probe.judge(socket) {
+                    return Over::Ended(CloseReason::ClosedByClient);
+                }
+            }
         }
     }
     Over::Moves
@@ -345,13 +352,4 @@ pub fn take_packets(peer: &mut Peer, rest: &mut BytesMut) -> Result<(), CloseRea
 /// Lends the thread's buffer.
 pub fn with_read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     READ_BUFFER.with_borrow_mut(|buffer| read(buffer))
-}
-
-/// Has the kernel find out whether the peer is there: one question a second, three without an answer end the socket.
-pub fn probe(socket: &TcpStream) {
-    let second = Duration::from_secs(1);
-    let keepalive = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(3);
-    if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {
-        debug!(%error, "a socket cannot be probed");
-    }
 }

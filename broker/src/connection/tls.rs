@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::arrival::Caller;
 use super::pipe::{Closed, Pipe};
-use super::tcp::{probe, with_read_buffer};
+use super::tcp::with_read_buffer;
 
 /// The handshake; nothing when it fails, which is counted.
 pub async fn secure(
@@ -65,8 +65,8 @@ impl Pipe for TlsStream<TcpStream> {
         Pin::new(self).poll_flush(cx).map_err(|_| Closed)
     }
 
-    fn ask(&mut self) {
-        probe(self.get_ref().0);
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {

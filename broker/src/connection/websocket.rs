@@ -6,6 +6,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
@@ -20,14 +22,25 @@ const PATH: &str = "/mqtt";
 const PROTOCOL: &str = "mqtt";
 
 /// What a WebSocket lies on: TCP or TLS.
-pub trait Carrier: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for S {}
+pub trait Carrier: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// The TCP socket of it.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Carrier for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Carrier for Box<TlsStream<TcpStream>> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
 
 /// A WebSocket.
-struct Socket<S> {
-    frames: WebSocketStream<S>,
-    ping: bool,
-}
+struct Socket<S>(WebSocketStream<S>);
 
 /// The upgrade; nothing when it fails, which is counted.
 pub async fn upgrade<S: Carrier>(caller: &Caller, stream: S) -> Option<Box<dyn Pipe>> {
@@ -36,7 +49,7 @@ pub async fn upgrade<S: Carrier>(caller: &Caller, stream: S) -> Option<Box<dyn P
     let upgrading = accept_hdr_async_with_config(stream, check_request, Some(limits));
     let outcome = caller.within("websocket_upgrade", upgrading).await?;
     let frames = outcome.map_err(|error| caller.refuse("websocket_upgrade", &error)).ok()?;
-    Some(Box::new(Socket { frames, ping: false }))
+    Some(Box::new(Socket(frames)))
 }
 
 #[expect(clippy::result_large_err, reason = "the signature is the library's")]
@@ -80,7 +93,7 @@ fn incoming(frame: Frame) -> Incoming {
 impl<S: Carrier> Pipe for Socket<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
-            let frame = ready!(Pin::new(&mut self.frames).poll_next(cx));
+            let frame = ready!(Pin::new(&mut self.0).poll_next(cx));
             match frame.and_then(Result::ok).map(incoming) {
                 Some(Incoming::Octets(octets)) => return Poll::Ready(Some(octets)),
                 Some(Incoming::Nothing) => {}
@@ -90,29 +103,19 @@ impl<S: Carrier> Pipe for Socket<S> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, octets: &mut Bytes) -> Poll<Result<(), Closed>> {
-        let mut frames = Pin::new(&mut self.frames);
-        loop {
-            let frame = if self.ping {
-                Frame::Ping(Bytes::new())
-            } else if octets.is_empty() {
-                return frames.poll_flush(cx).map_err(|_| Closed);
-            } else {
-                Frame::Binary(octets.clone())
-            };
-            if ready!(frames.as_mut().poll_ready(cx)).is_err() || frames.as_mut().start_send(frame).is_err() {
-                return Poll::Ready(Err(Closed));
-            }
-            if !std::mem::take(&mut self.ping) {
-                octets.clear();
-            }
+        let mut frames = Pin::new(&mut self.0);
+        if !octets.is_empty() {
+            ready!(frames.as_mut().poll_ready(cx)).map_err(|_| Closed)?;
+            frames.as_mut().start_send(Frame::Binary(std::mem::take(octets))).map_err(|_| Closed)?;
         }
+        frames.poll_flush(cx).map_err(|_| Closed)
     }
 
-    fn ask(&mut self) {
-        self.ping = true;
+    fn socket(&self) -> &TcpStream {
+        self.0.get_ref().tcp()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.frames).poll_close(cx).map(drop)
+        Pin::new(&mut self.0).poll_close(cx).map(drop)
     }
 }

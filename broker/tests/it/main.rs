@@ -43,4 +43,5 @@ mod v5_connect;
 mod v5_publish;
 mod v5_session;
 mod v5_subscribe;
+mod vanished;
 mod websocket;
