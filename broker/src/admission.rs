@@ -87,6 +87,9 @@ pub enum Refusal {
     /// Enhanced authentication (MQTT 5 section 4.12).
     #[error("authentication method `{0}` is not available; sign in with username and password")]
     AuthMethod(String),
+    /// It takes no packet so large as CONNACK 0 (MQTT 5).
+    #[error("CONNACK is larger than the {0} octets that the client takes")]
+    PacketBytesMax(u32),
 }
 
 impl Refusal {
@@ -101,7 +104,10 @@ impl Refusal {
             | Refusal::LockedOut
             | Refusal::AuthMethod(_) => code::NOT_AUTHORIZED,
             Refusal::Credential(_) | Refusal::WrongPassword | Refusal::Token(_) => code::BAD_CREDENTIAL,
-            Refusal::Connections(_) | Refusal::DiskFull | Refusal::Unavailable(_) => code::UNAVAILABLE,
+            Refusal::Connections(_)
+            | Refusal::DiskFull
+            | Refusal::Unavailable(_)
+            | Refusal::PacketBytesMax(_) => code::UNAVAILABLE,
         }
     }
 
@@ -118,17 +124,19 @@ impl Refusal {
             Refusal::Will(refusal) => refusal.code(),
             Refusal::Connections(_) | Refusal::DiskFull => reason::QUOTA_EXCEEDED,
             Refusal::AuthMethod(_) => reason::BAD_AUTH_METHOD,
+            Refusal::PacketBytesMax(_) => reason::IMPLEMENTATION_SPECIFIC,
         }
     }
 
-    /// CONNACK in the version of the one who asked.
-    pub fn connack(&self, version: Version) -> Vec<u8> {
-        match version {
+    /// CONNACK in the version of the one who asked; nothing when it takes none so large.
+    pub fn connack(&self, connect: &Connect) -> Vec<u8> {
+        match connect.version {
             Version::V4 => answer::connack_v4(false, self.code()).to_vec(),
             Version::V5 => {
                 let reason_string = Some(self.to_string());
                 let properties = ConnackProperties { reason_string, ..ConnackProperties::default() };
-                answer::connack_v5(false, self.code_v5(), &properties).to_vec()
+                let packet = answer::connack_v5(false, self.code_v5(), &properties, connect.limits);
+                packet.map_or_else(Vec::new, |octets| octets.to_vec())
             }
         }
     }
@@ -150,6 +158,7 @@ impl Refusal {
             Refusal::LockedOut => "locked_out",
             Refusal::Duplicate => "client_id_conflict",
             Refusal::AuthMethod(_) => "auth_method",
+            Refusal::PacketBytesMax(_) => "packet_bytes_max",
         }
     }
 

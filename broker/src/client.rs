@@ -7,6 +7,7 @@
 //! the client's own task is woken only when the socket is full or the connection is to end.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -22,6 +23,7 @@ use wire::Timestamp;
 use crate::account::{self, Account};
 use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::{NEVER_EXPIRES, Version, reason};
+use crate::fault::Fault;
 use crate::outbox::{Outbox, SLICES_MAX};
 use crate::permissions::Permissions;
 use crate::rows::KeptWill;
@@ -42,10 +44,10 @@ pub enum CloseReason {
     ClosedByClient,
     /// Silent for one and a half keep-alives.
     NoHeart,
-    /// A packet that breaks the standard, with the reason code of MQTT 5.
-    ProtocolError(u8),
-    /// A publish it may not make, with the reason code of MQTT 5.
-    PublishRefused(u8),
+    /// What it did against the standard.
+    ProtocolError(Fault),
+    /// A publish it may not make: the reason code of MQTT 5, and a word.
+    PublishRefused(u8, &'static str),
     /// Too much waits for it.
     SlowReader,
     /// Somebody else has its client ID.
@@ -69,7 +71,7 @@ impl CloseReason {
             CloseReason::ClosedByClient => "closed by client",
             CloseReason::NoHeart => "no heart",
             CloseReason::ProtocolError(_) => "protocol error",
-            CloseReason::PublishRefused(_) => "publish refused",
+            CloseReason::PublishRefused(..) => "publish refused",
             CloseReason::SlowReader => "slow reader",
             CloseReason::TakenOver => "clientId conflict",
             CloseReason::DiskFull => "disk full",
@@ -86,7 +88,8 @@ impl CloseReason {
             | CloseReason::DisconnectedWithWill
             | CloseReason::ClosedByClient => None,
             CloseReason::NoHeart => Some(reason::KEEP_ALIVE_TIMEOUT),
-            CloseReason::ProtocolError(code) | CloseReason::PublishRefused(code) => Some(code),
+            CloseReason::ProtocolError(fault) => Some(fault.reason()),
+            CloseReason::PublishRefused(code, _) => Some(code),
             CloseReason::SlowReader | CloseReason::DiskFull => Some(reason::QUOTA_EXCEEDED),
             CloseReason::TakenOver => Some(reason::SESSION_TAKEN_OVER),
             CloseReason::Token(TokenFault::Expired) => Some(reason::MAXIMUM_CONNECT_TIME),
@@ -101,6 +104,26 @@ impl CloseReason {
                 Some(reason::ADMINISTRATIVE_ACTION)
             }
             CloseReason::Stopping => Some(reason::SERVER_SHUTTING_DOWN),
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    /// As the client is told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::ProtocolError(fault) => fault.fmt(f),
+            CloseReason::PublishRefused(_, word) => write!(f, "{}: {word}", self.as_str()),
+            CloseReason::DisconnectedByClient
+            | CloseReason::DisconnectedWithWill
+            | CloseReason::ClosedByClient
+            | CloseReason::NoHeart
+            | CloseReason::SlowReader
+            | CloseReason::TakenOver
+            | CloseReason::DiskFull
+            | CloseReason::Token(_)
+            | CloseReason::ClosedByAdmin
+            | CloseReason::Stopping => f.write_str(self.as_str()),
         }
     }
 }
@@ -263,8 +286,7 @@ impl Link {
     /// Tells a client of MQTT 5 why the connection ends.
     pub fn say_goodbye(&mut self, reason: CloseReason) {
         if let Some(code) = reason.code().filter(|_| self.out.dialect.version() == Version::V5) {
-            let words = Some(reason.as_str()).filter(|_| self.out.dialect.wants_problem_info());
-            self.out.put(&answer::disconnect(code, words));
+            self.out.put(&answer::disconnect(code, &reason.to_string(), self.out.dialect.limits()));
         }
         self.flush();
     }

@@ -48,7 +48,7 @@ impl Version {
 }
 
 /// Why octets are no packet. Each names the clause that is broken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum CodecError {
     /// More than four octets of remaining length.
     #[error("[MQTT-2.2.3] remaining length has more than four octets")]
@@ -101,6 +101,9 @@ pub enum CodecError {
     /// A will without a topic, or to a filter.
     #[error("[MQTT-4.7.3-1] the topic of the will is empty or has a wildcard")]
     WillTopic,
+    /// UNSUBSCRIBE from what can be no filter.
+    #[error("[MQTT-4.7.1-2, 4.7.3-1] a topic filter is empty or has a misplaced wildcard")]
+    Filter,
     /// CONNECT flags.
     #[error("[MQTT-3.1.2] connect flags contradict each other")]
     ConnectFlags,
@@ -132,6 +135,7 @@ impl CodecError {
             | CodecError::Dup
             | CodecError::Text
             | CodecError::SubscribeOptions
+            | CodecError::Filter
             | CodecError::PropertyLength
             | CodecError::Property(_)
             | CodecError::ReasonCode(..)
@@ -205,6 +209,13 @@ pub struct ClientLimits {
     pub topic_alias_max: u16,
     /// Whether it wants reasons in words.
     pub wants_problem_info: bool,
+}
+
+impl ClientLimits {
+    /// Whether it takes a packet so large [MQTT-3.1.2-24].
+    pub fn take(&self, packet: &[u8]) -> bool {
+        packet.len() <= self.packet_bytes_max as usize
+    }
 }
 
 impl Default for ClientLimits {
@@ -366,7 +377,14 @@ pub fn connect_level(frame: &Frame, octets: &[u8]) -> Option<u8> {
     (frame.first >> 4 == 1 && body.get(..6)? == b"\0\x04MQTT").then(|| body.get(6).copied())?
 }
 
-/// The same of a CONNECT that is too large to be taken whole; the outer `None` when it has not come yet.
+/// What a client can take, of a CONNECT of MQTT 5 that is wrong somewhere else.
+pub fn begun_connect_limits(octets: &[u8]) -> ClientLimits {
+    let header_bytes = octets.iter().skip(1).position(|octet| octet & 0x80 == 0).map(|at| at + 2);
+    let body = header_bytes.and_then(|bytes| octets.get(bytes..));
+    body.and_then(connect::read_limits).unwrap_or_default()
+}
+
+/// The level of a CONNECT that is too large to be taken whole; the outer `None` when it has not come yet.
 pub fn begun_connect_level(octets: &[u8]) -> Option<Option<u8>> {
     const BYTES_UP_TO_LEVEL: usize = 7;
     let header_bytes = octets.iter().skip(1).position(|octet| octet & 0x80 == 0)? + 2;

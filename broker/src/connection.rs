@@ -4,6 +4,7 @@
 //! read batch ─▶ decode ─▶ route (PUBLISH) ─┬─▶ deliver to targets, one lock and one write each
 //!                                          └─▶ acknowledgements due, each when its batch is on disk
 //! ```
+//! Delivered is first, but for a publisher that hears itself: its acknowledgement is before what it hears.
 //! Transports differ in how octets come and go; the engine here is the same.
 
 use std::cell::RefCell;
@@ -21,6 +22,7 @@ use crate::broker::Broker;
 use crate::client::{Client, CloseReason, Link};
 use crate::codec::answer;
 use crate::codec::{self, CodecError, Disconnect, Packet, Version, reason};
+use crate::fault::Fault;
 use crate::history::{Event, What};
 use crate::instance::Instance;
 use crate::permissions::Permissions;
@@ -112,7 +114,7 @@ impl Peer {
         DELIVERIES.with_borrow_mut(|deliveries| {
             let mut acks = Acks::new();
             let outcome = self.on_packets(octets, now, deliveries, &mut acks);
-            self.broker.deliver(deliveries);
+            self.deliver(deliveries, &mut acks);
             self.settle(acks);
             outcome
         })
@@ -144,7 +146,7 @@ impl Peer {
                 | Packet::Disconnect(_)
                 | Packet::Auth) => {
                     // What was published before must be delivered before what follows takes effect.
-                    self.broker.deliver(deliveries);
+                    self.deliver(deliveries, acks);
                     self.on_control(control, now, acks)?;
                 }
             }
@@ -153,19 +155,35 @@ impl Peer {
         Ok(consumed)
     }
 
+    /// Others hear at once. A client that hears itself is answered first, as far as the answers are durable.
+    fn deliver(&mut self, deliveries: &mut Deliveries, acks: &mut Acks) {
+        if !acks.is_empty() && deliveries.are_for(&self.client) {
+            self.settle(std::mem::take(acks));
+        }
+        self.broker.deliver(deliveries);
+    }
+
     fn malformed(&self, error: &CodecError) -> CloseReason {
         self.broker.metrics.packet_malformed();
         if self.broker.logs_refusal(Refused::Packet, "malformed") {
             info!(client.id = %self.client.id, %error, "malformed packet, connection closed");
         }
-        CloseReason::ProtocolError(error.reason())
+        CloseReason::ProtocolError(Fault::Malformed(*error))
+    }
+
+    /// A packet that is well formed and may not come here: the connection ends.
+    fn fault(&self, fault: Fault) -> CloseReason {
+        if self.broker.logs_refusal(Refused::Packet, "protocol_error") {
+            info!(client.id = %self.client.id, %fault, "protocol error, connection closed");
+        }
+        CloseReason::ProtocolError(fault)
     }
 
     fn on_control(&mut self, packet: Packet<'_>, now: Timestamp, acks: &mut Acks) -> Result<(), CloseReason> {
         match packet {
-            Packet::PubAck(id, code) => self.on_puback(id, code, now),
-            Packet::PubRec(id, code) => self.on_pubrec(id, code, acks),
-            Packet::PubComp(id, _) => self.on_pubcomp(id),
+            Packet::PubAck(id, code) => return self.on_puback(id, code, now),
+            Packet::PubRec(id, code) => return self.on_pubrec(id, code, acks),
+            Packet::PubComp(id, _) => return self.on_pubcomp(id),
             Packet::PubRel(id, _) => self.on_pubrel(id, acks),
             Packet::Subscribe(subscribe) => return self.on_subscribe(subscribe, acks),
             Packet::Unsubscribe(id, filters) => return self.on_unsubscribe(id, &filters, acks),
@@ -173,10 +191,8 @@ impl Peer {
                 self.with_link(|_, link| link.out.put(&answer::PINGRESP));
             }
             Packet::Disconnect(disconnect) => return Err(self.on_disconnect(disconnect)),
-            Packet::Connect(_) | Packet::Publish(_) | Packet::Auth => {
-                debug!(client.id = %self.client.id, at = %now, "[MQTT-3.1.0-2] a second CONNECT, or AUTH");
-                return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));
-            }
+            Packet::Connect(_) | Packet::Publish(_) => return Err(self.fault(Fault::SecondConnect)),
+            Packet::Auth => return Err(self.fault(Fault::Auth)),
         }
         Ok(())
     }
@@ -185,7 +201,7 @@ impl Peer {
         if let Some(expiry_secs) = disconnect.session_expiry_secs {
             if self.clean && expiry_secs > 0 {
                 // [MQTT-3.14.2.2.2]: a session that was to end cannot be kept after all.
-                return CloseReason::ProtocolError(reason::PROTOCOL_ERROR);
+                return self.fault(Fault::ExpiryFromZero);
             }
             self.clean = expiry_secs == 0;
             locked(&self.client.state).expiry_secs = expiry_secs.min(self.broker.session_secs_max());

@@ -39,9 +39,9 @@ impl Dialect {
         usize::from(self.limits.receive_max)
     }
 
-    /// Whether the client wants reasons in words.
-    pub fn wants_problem_info(&self) -> bool {
-        self.limits.wants_problem_info
+    /// What the client can take.
+    pub fn limits(&self) -> ClientLimits {
+        self.limits
     }
 
     /// Appends everything of a PUBLISH up to the payload, or nothing.

@@ -35,6 +35,8 @@ pub mod devices;
 pub mod dialect;
 /// ● Under which URLs clients reach an instance.
 pub mod endpoints;
+/// What a client may not do.
+pub mod fault;
 /// Connections on their way to CONNACK.
 pub mod gate;
 /// ● When clients came and went.

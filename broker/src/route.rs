@@ -56,6 +56,13 @@ pub struct Deliveries {
     matches: Vec<Match<Arc<Client>>>,
 }
 
+impl Deliveries {
+    /// Whether the client is to get any of them.
+    pub fn are_for(&self, client: &Client) -> bool {
+        self.gathered.iter().any(|(target, _)| target.key == client.key)
+    }
+}
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routed {

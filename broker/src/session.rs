@@ -24,7 +24,7 @@ use crate::stored::Stored;
 use crate::trie::Place;
 pub use outgoing::{Body, Delivered, Loss, Lost, Outgoing, Sent, SubscriptionIds};
 use restore::given_up;
-pub use under_way::Release;
+pub use under_way::{Release, WrongKind};
 
 #[derive(Debug)]
 struct Waiting {

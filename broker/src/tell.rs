@@ -116,7 +116,7 @@ pub fn is_failure(reason: CloseReason) -> bool {
         | CloseReason::ClosedByClient
         | CloseReason::NoHeart
         | CloseReason::ProtocolError(_)
-        | CloseReason::PublishRefused(_)
+        | CloseReason::PublishRefused(..)
         | CloseReason::SlowReader
         | CloseReason::TakenOver
         | CloseReason::DiskFull

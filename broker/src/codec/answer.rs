@@ -1,13 +1,15 @@
 //! ● What the broker answers, in the version of the one who asked.
 
+use std::fmt;
+
 use bytes::{BufMut, BytesMut};
 
 use super::properties::{put_u16, put_u32, varint_bytes};
 use super::publish::put_remaining_length;
-use super::{Version, reason};
+use super::{ClientLimits, Version, reason};
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AckKind {
     /// QoS 1, done.
     PubAck,
@@ -17,6 +19,18 @@ pub enum AckKind {
     PubRel,
     /// QoS 2, done.
     PubComp,
+}
+
+impl fmt::Display for AckKind {
+    /// As the standard calls it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AckKind::PubAck => "PUBACK",
+            AckKind::PubRec => "PUBREC",
+            AckKind::PubRel => "PUBREL",
+            AckKind::PubComp => "PUBCOMP",
+        })
+    }
 }
 
 /// An acknowledgement.
@@ -118,8 +132,26 @@ pub fn connack_v4(session_present: bool, code: u8) -> [u8; 4] {
     [0x20, 2, u8::from(session_present && code == 0), code]
 }
 
-/// CONNACK of MQTT 5.
-pub fn connack_v5(session_present: bool, code: u8, properties: &ConnackProperties) -> BytesMut {
+/// CONNACK of MQTT 5 as the client takes it: without the reason string, or without that and topic aliases, when it
+/// would be too large; nothing when it is too large even so [MQTT-3.2.2-19, 3.1.2-24]. A client that is told of no
+/// aliases sends none; everything else it must know.
+pub fn connack_v5(
+    session_present: bool,
+    code: u8,
+    properties: &ConnackProperties,
+    limits: ClientLimits,
+) -> Option<BytesMut> {
+    let reason_string = properties.reason_string.clone().filter(|_| limits.wants_problem_info);
+    let all = ConnackProperties { reason_string, ..properties.clone() };
+    let wordless = ConnackProperties { reason_string: None, ..all.clone() };
+    let least = ConnackProperties { topic_alias_max: None, ..wordless.clone() };
+    let packets = [all, wordless, least].into_iter();
+    packets
+        .map(|properties| connack_with(session_present, code, &properties))
+        .find(|packet| limits.take(packet))
+}
+
+fn connack_with(session_present: bool, code: u8, properties: &ConnackProperties) -> BytesMut {
     let properties = properties.octets();
     let mut out = BytesMut::with_capacity(properties.len() + 8);
     out.put_u8(0x20);
@@ -159,8 +191,23 @@ fn codes_packet(first: u8, packet_id: u16, codes: &[u8], version: Version) -> Ve
     octets.to_vec()
 }
 
-/// DISCONNECT of MQTT 5, with the reason in words when the client wants them.
-pub fn disconnect(code: u8, words: Option<&str>) -> BytesMut {
+/// Octets of SUBACK or UNSUBACK with so many codes.
+pub fn codes_packet_bytes(codes: usize, version: Version) -> usize {
+    let remaining = match version {
+        Version::V4 => 2 + codes,
+        Version::V5 => 3 + codes,
+    };
+    1 + varint_bytes(remaining) + remaining
+}
+
+/// DISCONNECT of MQTT 5, with the reason in words when the client wants and takes them [MQTT-3.14.2-3].
+pub fn disconnect(code: u8, words: &str, limits: ClientLimits) -> BytesMut {
+    let all =
+        Some(words).filter(|_| limits.wants_problem_info).map(|words| disconnect_with(code, Some(words)));
+    all.filter(|packet| limits.take(packet)).unwrap_or_else(|| disconnect_with(code, None))
+}
+
+fn disconnect_with(code: u8, words: Option<&str>) -> BytesMut {
     let mut properties = BytesMut::new();
     if let Some(words) = words {
         put_text(&mut properties, REASON_STRING, words);
@@ -189,15 +236,50 @@ mod tests {
         assert_eq!(suback(7, &[0, 0x87], Version::V5), [0x90, 5, 0, 7, 0, 0, 0x87]);
         assert_eq!(unsuback(7, &[0x11], Version::V4), [0xB0, 2, 0, 7]);
         assert_eq!(unsuback(7, &[0x11], Version::V5), [0xB0, 4, 0, 7, 0, 0x11]);
-        assert_eq!(disconnect(0x8E, None)[..], [0xE0, 2, 0x8E, 0]);
-        assert_eq!(disconnect(0x8E, Some("x"))[..], [0xE0, 6, 0x8E, 4, 31, 0, 1, b'x']);
+        assert_eq!((codes_packet_bytes(2, Version::V4), codes_packet_bytes(2, Version::V5)), (6, 7));
+        assert_eq!(codes_packet_bytes(125, Version::V5), unsuback(7, &[0; 125], Version::V5).len());
         assert_eq!(connack_v4(true, 0), [0x20, 2, 1, 0]);
         let properties = ConnackProperties {
             receive_max: Some(20),
             assigned_client_id: Some("a".to_owned()),
             ..ConnackProperties::default()
         };
-        assert_eq!(connack_v5(true, 0, &properties)[..], [0x20, 10, 1, 0, 7, 33, 0, 20, 18, 0, 1, b'a']);
-        assert_eq!(connack_v5(true, 0x87, &ConnackProperties::default())[..], [0x20, 3, 0, 0x87, 0]);
+        let all = ClientLimits::default();
+        let welcome = connack_v5(true, 0, &properties, all).unwrap();
+        assert_eq!(welcome[..], [0x20, 10, 1, 0, 7, 33, 0, 20, 18, 0, 1, b'a']);
+        let refusal = connack_v5(true, 0x87, &ConnackProperties::default(), all).unwrap();
+        assert_eq!(refusal[..], [0x20, 3, 0, 0x87, 0]);
+    }
+
+    fn limits(packet_bytes_max: u32) -> ClientLimits {
+        ClientLimits { packet_bytes_max, ..ClientLimits::default() }
+    }
+
+    #[test]
+    fn words_are_left_out_where_they_do_not_fit_or_are_not_wanted() {
+        assert_eq!(disconnect(0x8E, "x", limits(8))[..], [0xE0, 6, 0x8E, 4, 31, 0, 1, b'x']);
+        assert_eq!(disconnect(0x8E, "x", limits(7))[..], [0xE0, 2, 0x8E, 0]);
+        let terse = ClientLimits { wants_problem_info: false, ..ClientLimits::default() };
+        assert_eq!(disconnect(0x8E, "x", terse)[..], [0xE0, 2, 0x8E, 0]);
+        let said = |limits| {
+            let reason_string = Some("x".to_owned());
+            let (topic_alias_max, receive_max) = (Some(16), Some(20));
+            let properties = ConnackProperties {
+                receive_max,
+                topic_alias_max,
+                reason_string,
+                ..ConnackProperties::default()
+            };
+            connack_v5(false, 0, &properties, limits).map(|packet| packet.to_vec())
+        };
+        let receive_max = [33, 0, 20];
+        let least = [&[0x20, 6, 0, 0, 3][..], &receive_max].concat();
+        let wordless = [&[0x20, 9, 0, 0, 6][..], &receive_max, &[34, 0, 16]].concat();
+        let all = [&[0x20, 13, 0, 0, 10][..], &receive_max, &[34, 0, 16, 31, 0, 1, b'x']].concat();
+        assert_eq!(said(limits(15)), Some(all));
+        assert_eq!(said(limits(14)), Some(wordless.clone()));
+        assert_eq!(said(terse), Some(wordless));
+        assert_eq!(said(limits(10)), Some(least));
+        assert_eq!(said(limits(7)), None);
     }
 }

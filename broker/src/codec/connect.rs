@@ -81,6 +81,12 @@ fn read_will(fields: &mut Fields<'_>, flags: u8) -> Result<Will, CodecError> {
     })
 }
 
+/// Of a body that may be wrong behind its properties; nothing when they cannot be read.
+pub fn read_limits(body: &[u8]) -> Option<ClientLimits> {
+    let (own, _) = properties::split(body.get(10..)?).ok()?;
+    Some(client_limits(&properties::read(own, Place::Connect).ok()?))
+}
+
 fn client_limits(own: &[Property<'_>]) -> ClientLimits {
     let two_octets = |wanted| number(own, wanted).map(|number| u16::try_from(number).unwrap_or(u16::MAX));
     ClientLimits {

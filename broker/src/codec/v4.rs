@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use rumqttd::protocol::{self, Protocol, v4::V4};
+use wire::topic::wildcards_are_well_placed;
 
 use super::{CodecError, Packet, Subscribe, SubscriptionOptions, text_is_sound};
 use crate::message::Qos;
@@ -54,7 +55,7 @@ pub fn read_unsubscribe(octets: &[u8]) -> Result<Packet<'static>, CodecError> {
     checked_unsubscribe(unsubscribe)
 }
 
-/// At least one filter, an identifier, sound texts.
+/// At least one filter, an identifier, sound texts that are filters. SUBACK has a word for what is none, UNSUBACK has not.
 pub fn checked_unsubscribe(unsubscribe: protocol::Unsubscribe) -> Result<Packet<'static>, CodecError> {
     if unsubscribe.pkid == 0 {
         return Err(CodecError::PacketIdZero);
@@ -62,11 +63,14 @@ pub fn checked_unsubscribe(unsubscribe: protocol::Unsubscribe) -> Result<Packet<
     if unsubscribe.filters.is_empty() {
         return Err(CodecError::NoFilter);
     }
-    if unsubscribe.filters.iter().all(|filter| text_is_sound(filter)) {
-        Ok(Packet::Unsubscribe(unsubscribe.pkid, unsubscribe.filters))
-    } else {
-        Err(CodecError::Text)
+    if !unsubscribe.filters.iter().all(|filter| text_is_sound(filter)) {
+        return Err(CodecError::Text);
     }
+    let is_filter = |filter: &String| !filter.is_empty() && wildcards_are_well_placed(filter);
+    if !unsubscribe.filters.iter().all(is_filter) {
+        return Err(CodecError::Filter);
+    }
+    Ok(Packet::Unsubscribe(unsubscribe.pkid, unsubscribe.filters))
 }
 
 fn delegate(kind: u8, octets: &[u8]) -> Result<protocol::Packet, CodecError> {

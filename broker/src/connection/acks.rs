@@ -6,8 +6,9 @@ use super::Peer;
 use crate::client::{CloseReason, Due, DueOctets};
 use crate::codec::answer::{Ack, AckKind};
 use crate::codec::reason;
+use crate::fault::Fault;
 use crate::message::Qos;
-use crate::session::Body;
+use crate::session::{Body, WrongKind};
 use crate::store::Epoch;
 use crate::store::record::Receipt;
 use crate::sync::locked;
@@ -32,10 +33,9 @@ pub(super) fn ack_of(qos: Qos) -> Option<AckKind> {
 impl Peer {
     /// QoS 2: whether the identifier is new; a repetition is answered and not routed again.
     pub(super) fn opens_identifier(&self, packet_id: u16) -> Result<bool, CloseReason> {
-        locked(&self.client.state)
-            .session
-            .on_publish_qos2(packet_id)
-            .ok_or(CloseReason::ProtocolError(reason::RECEIVE_MAX_EXCEEDED))
+        let is_new = locked(&self.client.state).session.on_publish_qos2(packet_id);
+        let max = self.broker.config.session_limits().receiving_max;
+        is_new.ok_or_else(|| self.fault(Fault::ReceiveMax(max)))
     }
 
     pub(super) fn on_pubrel(&self, packet_id: u16, acks: &mut Acks) {
@@ -50,10 +50,18 @@ impl Peer {
         acks.push(due(epoch, Ack { kind: AckKind::PubComp, packet_id, reason }));
     }
 
-    pub(super) fn on_puback(&self, packet_id: u16, code: u8, now: Timestamp) {
-        let Some(done) = self.with_link(|session, _| session.on_puback(packet_id)).flatten() else { return };
-        self.client.tell_acknowledged(&done, (Qos::AtLeastOnce, code), now);
-        self.done(&done);
+    pub(super) fn on_puback(&self, packet_id: u16, code: u8, now: Timestamp) -> Result<(), CloseReason> {
+        let done = self.with_link(|session, _| session.on_puback(packet_id)).transpose();
+        let done = done.map_err(|wrong| self.wrong_ack(AckKind::PubAck, packet_id, wrong))?;
+        if let Some(done) = done.flatten() {
+            self.client.tell_acknowledged(&done, (Qos::AtLeastOnce, code), now);
+            self.done(&done);
+        }
+        Ok(())
+    }
+
+    pub(super) fn wrong_ack(&self, kind: AckKind, packet_id: u16, wrong: WrongKind) -> CloseReason {
+        self.fault(Fault::WrongAck(kind, packet_id, wrong.qos.number()))
     }
 
     /// The client is done with a message: the store is told.

@@ -77,7 +77,7 @@ impl Caller {
             () = self.stop.cancelled() => return Err(Vec::new()),
         };
         outcome.map_err(|error| match error {
-            HandshakeError::Refused(refusal) => refusal.connack(connect.version),
+            HandshakeError::Refused(refusal) => refusal.connack(connect),
             HandshakeError::Store(_) => Vec::new(),
         })
     }

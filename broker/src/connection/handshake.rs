@@ -89,6 +89,7 @@ pub async fn handshake(
     let refused = |refusal| connection_refused(broker, connect, &origin, refusal);
     let withdrawals = broker.withdrawals();
     let (instance, admitted) = admit(broker, connect, &origin).await.map_err(refused)?;
+    let welcome = welcome(broker, connect, &admitted).map_err(refused)?;
     let needs_store = needs_store(broker, &instance, connect, &admitted);
     if needs_store && broker.store.is_refusing() {
         return Err(refused(Refusal::DiskFull));
@@ -106,7 +107,6 @@ pub async fn handshake(
         // The first row of a clean client promises nothing.
         broker.store.note_rows(rows);
     }
-    let welcome = welcome(broker, connect, &admitted);
     let mut peer = Peer {
         broker: broker.clone(),
         instance,
@@ -155,14 +155,15 @@ fn kept_will(connect: &Connect, admitted: &Admitted) -> Option<KeptWill> {
     Some(KeptWill { will, signer, clean: !connect.is_persistent(), due: None })
 }
 
-/// What CONNACK of MQTT 5 says: where the broker differs from what the client asked or may assume.
-fn welcome(broker: &Broker, connect: &Connect, admitted: &Admitted) -> ConnackProperties {
+/// What CONNACK of MQTT 5 says: where the broker differs from what the client asked or may assume. A client that does
+/// not take it is not let in.
+fn welcome(broker: &Broker, connect: &Connect, admitted: &Admitted) -> Result<ConnackProperties, Refusal> {
     let config = &broker.config;
     let granted = granted_expiry_secs(broker, connect);
     let wanted = u32::from(connect.keep_alive);
     let keep_alive_max = config.keep_alive_secs_max();
     let too_long = keep_alive_max > 0 && (wanted == 0 || wanted > u32::from(keep_alive_max));
-    ConnackProperties {
+    let properties = ConnackProperties {
         session_expiry_secs: Some(granted).filter(|granted| *granted != connect.session_expiry_secs),
         receive_max: u16::try_from(config.session_limits().receiving_max).ok(),
         packet_bytes_max: u32::try_from(config.packet_bytes_max()).ok(),
@@ -170,6 +171,10 @@ fn welcome(broker: &Broker, connect: &Connect, admitted: &Admitted) -> ConnackPr
         topic_alias_max: Some(TOPIC_ALIAS_MAX),
         keep_alive: too_long.then_some(keep_alive_max),
         reason_string: None,
+    };
+    match answer::connack_v5(false, reason::SUCCESS, &properties, connect.limits) {
+        Some(_) => Ok(properties),
+        None => Err(Refusal::PacketBytesMax(connect.limits.packet_bytes_max)),
     }
 }
 
@@ -385,7 +390,15 @@ impl Peer {
             link.socket.clone_from(&origin.socket);
             match self.version {
                 Version::V4 => link.out.put(&answer::connack_v4(session_present, code::ACCEPTED)),
-                Version::V5 => link.out.put(&answer::connack_v5(session_present, reason::SUCCESS, welcome)),
+                Version::V5 => {
+                    let limits = link.out.dialect.limits();
+                    // It was judged before the client was let in.
+                    if let Some(octets) =
+                        answer::connack_v5(session_present, reason::SUCCESS, welcome, limits)
+                    {
+                        link.out.put(&octets);
+                    }
+                }
             }
             session.resume(&mut link.out);
             self.broker.pump(&self.client, session, link);

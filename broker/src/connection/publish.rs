@@ -9,6 +9,7 @@ use super::{Acks, Approved, Peer, TOPIC_ALIAS_MAX, ack_of, due};
 use crate::client::CloseReason;
 use crate::codec::answer::{Ack, AckKind};
 use crate::codec::{IncomingPublish, Version, reason};
+use crate::fault::Fault;
 use crate::message::{Message, Qos};
 use crate::message_id::MessageId;
 use crate::refusals::{Refused, shortened};
@@ -74,15 +75,15 @@ impl Peer {
     fn topic_of<'p>(&mut self, publish: &IncomingPublish<'p>) -> Result<Cow<'p, str>, CloseReason> {
         let Some(alias) = publish.extras.as_deref().and_then(|extras| extras.alias) else {
             if self.version == Version::V5 && publish.topic.is_empty() {
-                return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));
+                return Err(self.fault(Fault::NoTopic));
             }
             return Ok(Cow::Borrowed(publish.topic));
         };
         if !(1..=TOPIC_ALIAS_MAX).contains(&alias) {
-            return Err(CloseReason::ProtocolError(reason::TOPIC_ALIAS_INVALID));
+            return Err(self.fault(Fault::AliasRange(alias)));
         }
         if publish.topic.is_empty() {
-            let known = self.aliases.get(&alias).ok_or(CloseReason::ProtocolError(reason::PROTOCOL_ERROR))?;
+            let known = self.aliases.get(&alias).ok_or_else(|| self.fault(Fault::AliasUnknown(alias)))?;
             return Ok(Cow::Owned(known.to_string()));
         }
         self.aliases.insert(alias, publish.topic.into());
@@ -116,7 +117,7 @@ impl Peer {
         }
         let Some(kind) = ack else {
             self.tell_mismatch(refusal);
-            return Err(CloseReason::PublishRefused(refusal.code()));
+            return Err(CloseReason::PublishRefused(refusal.code(), reason));
         };
         let reason = refusal.code();
         acks.push(due(Epoch::PAST, Ack { kind, packet_id: publish.packet_id, reason }));

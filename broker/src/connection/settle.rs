@@ -20,8 +20,10 @@ use crate::store::Epoch;
 use crate::sync::locked;
 
 impl Peer {
-    pub(super) fn on_pubrec(&self, packet_id: u16, code: u8, acks: &mut Acks) {
-        let Some(release) = self.with_link(|session, _| session.on_pubrec(packet_id, code)) else { return };
+    pub(super) fn on_pubrec(&self, packet_id: u16, code: u8, acks: &mut Acks) -> Result<(), CloseReason> {
+        let release = self.with_link(|session, _| session.on_pubrec(packet_id, code)).transpose();
+        let release = release.map_err(|wrong| self.wrong_ack(AckKind::PubRec, packet_id, wrong))?;
+        let Some(release) = release else { return Ok(()) };
         if let Release::Refused(Some(body)) | Release::Settling(Some(body)) = &release {
             self.client.tell_acknowledged(body, (Qos::ExactlyOnce, code), self.broker.clock.now());
         }
@@ -31,7 +33,7 @@ impl Peer {
                 if let Some(body) = body {
                     self.done(&body);
                 }
-                return;
+                return Ok(());
             }
             Release::Settling(body) if self.client.is_persistent() => {
                 let stored = body.as_ref().and_then(Body::stored);
@@ -46,13 +48,16 @@ impl Peer {
             }
         };
         acks.push(due(epoch, Ack { kind: AckKind::PubRel, packet_id, reason }));
+        Ok(())
     }
 
-    pub(super) fn on_pubcomp(&self, packet_id: u16) {
-        let was_owed = self.with_link(|session, _| session.on_pubcomp(packet_id));
+    pub(super) fn on_pubcomp(&self, packet_id: u16) -> Result<(), CloseReason> {
+        let was_owed = self.with_link(|session, _| session.on_pubcomp(packet_id)).transpose();
+        let was_owed = was_owed.map_err(|wrong| self.wrong_ack(AckKind::PubComp, packet_id, wrong))?;
         if was_owed == Some(true) && self.client.is_persistent() {
             self.broker.store.settled(self.client.key, packet_id);
         }
+        Ok(())
     }
 
     /// The disk has no room for a publish: MQTT 5 has a word for it, in 3.1.1 the connection ends.

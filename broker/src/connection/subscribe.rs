@@ -10,6 +10,7 @@ use tracing::info;
 use super::{Acks, Peer};
 use crate::client::{CloseReason, Due, DueOctets, Link};
 use crate::codec::{RetainHandling, Subscribe, SubscriptionOptions, Version, answer, reason};
+use crate::fault::Fault;
 use crate::message::{Message, Qos};
 use crate::quota::Victim;
 use crate::refusals::{Refused, shortened};
@@ -60,9 +61,9 @@ impl Peer {
             options.no_local && filter.starts_with("$share/")
         };
         if subscribe.filters.iter().any(shared_no_local) {
-            // [MQTT-3.8.3-4]
-            return Err(CloseReason::ProtocolError(reason::PROTOCOL_ERROR));
+            return Err(self.fault(Fault::SharedNoLocal));
         }
+        self.check_answer(subscribe.filters.len())?;
         self.refuse_too_deep(&subscribe)?;
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut rows = Vec::new();
@@ -102,10 +103,17 @@ impl Peer {
             Some((filter, _)) => {
                 let refusal = Refusal { reason: "too_deep", code: reason::TOPIC_FILTER_INVALID };
                 self.filter_refused(filter, &refusal);
-                Err(CloseReason::ProtocolError(refusal.code))
+                Err(self.fault(Fault::FilterTooDeep))
             }
             None => Ok(()),
         }
+    }
+
+    /// What could not be answered does not take effect.
+    fn check_answer(&self, codes: usize) -> Result<(), CloseReason> {
+        let bytes = answer::codes_packet_bytes(codes, self.version);
+        let fits = self.with_link(|_, link| bytes <= link.out.dialect.limits().packet_bytes_max as usize);
+        if fits == Some(false) { Err(self.fault(Fault::AnswerTooLarge(bytes))) } else { Ok(()) }
     }
 
     fn filter_refused(&self, filter: &str, refusal: &Refusal) -> u8 {
@@ -247,6 +255,7 @@ impl Peer {
             // UNSUBACK has no word for it in 3.1.1.
             return Err(CloseReason::DiskFull);
         }
+        self.check_answer(filters.len())?;
         self.broker.unsubscribe_all(&self.instance, &self.client, filters);
         for filter in filters {
             self.retained_due.remove(filter);

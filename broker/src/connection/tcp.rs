@@ -24,7 +24,7 @@ use crate::admission::code;
 use crate::broker::Broker;
 use crate::client::CloseReason;
 use crate::codec::answer::{self, CONNACK_V5_UNSUPPORTED, ConnackProperties};
-use crate::codec::{self, CodecError, Connect, Packet, Version};
+use crate::codec::{self, ClientLimits, CodecError, Connect, Packet, Version};
 use crate::refusals::Refused;
 use crate::threads::Place;
 
@@ -154,7 +154,14 @@ pub enum ConnectFailure {
     /// The socket.
     Socket,
     /// The first packet.
-    Codec(CodecError, Option<u8>),
+    Codec(CodecError, Option<Begun>),
+}
+
+/// What a CONNECT says that is wrong somewhere else.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    level: u8,
+    limits: ClientLimits,
 }
 
 /// The first packet and what came behind it.
@@ -188,7 +195,7 @@ pub fn parse_connect(octets: &mut BytesMut) -> Result<Option<Connect>, ConnectFa
         Ok(None) => return Ok(None),
         // Not taken whole, but for long enough to know who is to be told.
         Err(error @ CodecError::TooLarge(..)) => match codec::begun_connect_level(octets) {
-            Some(level) => return Err(ConnectFailure::Codec(error, level)),
+            Some(level) => return Err(ConnectFailure::Codec(error, begun(level, octets))),
             None => return Ok(None),
         },
         Err(error) => return Err(plain(error)),
@@ -198,8 +205,12 @@ pub fn parse_connect(octets: &mut BytesMut) -> Result<Option<Connect>, ConnectFa
     match codec::read(&frame, &packet, Version::V4) {
         Ok(Packet::Connect(connect)) => Ok(Some(*connect)),
         Ok(_) => Err(plain(CodecError::Type(frame.first >> 4))),
-        Err(error) => Err(ConnectFailure::Codec(error, level)),
+        Err(error) => Err(ConnectFailure::Codec(error, begun(level, &packet))),
     }
+}
+
+fn begun(level: Option<u8>, octets: &[u8]) -> Option<Begun> {
+    level.map(|level| Begun { level, limits: codec::begun_connect_limits(octets) })
 }
 
 /// What to answer to a first packet that is no CONNECT we take; nothing when the standard says to close.
@@ -211,10 +222,11 @@ pub fn answer_to(failure: &ConnectFailure) -> Vec<u8> {
         ConnectFailure::Codec(CodecError::ProtocolLevel(_), _) => {
             answer::connack_v4(false, code::PROTOCOL_LEVEL).to_vec()
         }
-        ConnectFailure::Codec(error, Some(5)) => {
+        ConnectFailure::Codec(error, Some(Begun { level: 5, limits })) => {
             let reason_string = Some(error.to_string());
             let properties = ConnackProperties { reason_string, ..ConnackProperties::default() };
-            answer::connack_v5(false, error.reason(), &properties).to_vec()
+            let packet = answer::connack_v5(false, error.reason(), &properties, *limits);
+            packet.map_or_else(Vec::new, |octets| octets.to_vec())
         }
         ConnectFailure::Codec(_, _) | ConnectFailure::Socket => Vec::new(),
     }

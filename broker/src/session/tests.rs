@@ -46,7 +46,7 @@ fn deliver(session: &mut Session, outgoing: Outgoing, out: &mut Outbox) -> (Deli
 
 /// PUBREC, and PUBREL when one follows.
 fn pubrec(session: &mut Session, id: u16, code: u8, out: &mut Outbox) -> bool {
-    let reason = match session.on_pubrec(id, code) {
+    let reason = match session.on_pubrec(id, code).unwrap() {
         Release::Unknown => reason::PACKET_ID_NOT_FOUND,
         Release::Settling(_) => reason::SUCCESS,
         Release::Refused(_) => return false,
@@ -87,7 +87,7 @@ fn the_window_holds_messages_back_and_acknowledgements_let_them_go() {
         deliver(&mut session, live(number, Qos::AtLeastOnce), &mut out);
     }
     insta::assert_snapshot!(drain(&mut out), @"1#1 2#2 3#3");
-    session.on_puback(2);
+    session.on_puback(2).unwrap();
     pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"4#4");
 }
@@ -104,7 +104,7 @@ fn what_is_stored_comes_again_with_dup_and_its_identifier_and_what_is_not_is_gon
     session.keep(mailbox(5));
     pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"1#1! 3#3! 4#4");
-    assert_eq!(seq(session.on_puback(1)), Some(1));
+    assert_eq!(seq(session.on_puback(1).unwrap()), Some(1));
     pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"5#5");
 }
@@ -118,7 +118,7 @@ fn qos_2_is_released_once_and_repeats_the_release_after_a_reconnect() {
     session.disconnected();
     session.resume(&mut out);
     insta::assert_snapshot!(drain(&mut out), @"REL#1");
-    session.on_pubcomp(1);
+    session.on_pubcomp(1).unwrap();
     assert_eq!(session.inflight_count(), 0);
 }
 
@@ -187,9 +187,28 @@ fn a_client_of_version_5_gets_what_it_can_take() {
     deliver(&mut session, live(1, Qos::AtLeastOnce), &mut out);
     deliver(&mut session, live(2, Qos::AtLeastOnce), &mut out);
     insta::assert_snapshot!(drain(&mut out), @"1#3");
-    session.on_puback(3);
+    session.on_puback(3).unwrap();
     pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"2#4");
+}
+
+#[test]
+fn an_acknowledgement_of_the_wrong_kind_changes_nothing() {
+    let (mut session, mut out) = (Session::new(LIMITS), Outbox::default());
+    deliver(&mut session, live(1, Qos::AtLeastOnce), &mut out);
+    deliver(&mut session, live(2, Qos::ExactlyOnce), &mut out);
+    let (once, twice) = (WrongKind { qos: Qos::AtLeastOnce }, WrongKind { qos: Qos::ExactlyOnce });
+    assert_eq!(session.on_pubrec(1, reason::SUCCESS).unwrap_err(), once);
+    assert_eq!(session.on_pubrec(1, reason::QUOTA_EXCEEDED).unwrap_err(), once);
+    assert_eq!(session.on_pubcomp(1), Err(once));
+    assert_eq!(session.on_puback(2).unwrap_err(), twice);
+    assert_eq!(session.on_pubcomp(2), Err(twice));
+    assert!(pubrec(&mut session, 2, reason::SUCCESS, &mut out));
+    assert_eq!(session.on_puback(2).unwrap_err(), twice);
+    assert!(session.on_puback(9).unwrap().is_none() && !session.on_pubcomp(9).unwrap());
+    assert_eq!(session.inflight_count(), 2);
+    assert!(session.on_pubcomp(2).unwrap() && session.on_puback(1).unwrap().is_some());
+    assert_eq!(session.inflight_count(), 0);
 }
 
 #[test]
@@ -231,8 +250,8 @@ fn after_a_restart_what_was_under_way_comes_first_with_its_identifier_and_others
     pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"REL#2 2#1! 1#3");
     assert_eq!(session.take_newly_sent(), [(1, 3)]);
-    assert!(session.on_pubcomp(2) && !session.on_pubcomp(2));
-    session.on_puback(1);
+    assert!(session.on_pubcomp(2).unwrap() && !session.on_pubcomp(2).unwrap());
+    session.on_puback(1).unwrap();
     pump(&mut session, &mut out);
     insta::assert_snapshot!(drain(&mut out), @"3#4");
 }
@@ -274,7 +293,7 @@ fn an_identifier_that_is_in_use_is_passed_over_lap_after_lap() {
         if number == 40_000 {
             stuck.push(id);
         } else {
-            session.on_puback(id);
+            session.on_puback(id).unwrap();
         }
     }
     assert_eq!(session.inflight_count(), 2);
@@ -291,7 +310,7 @@ fn identifiers_go_round_while_the_window_is_full() {
         assert!(id != 0 && !under_way.contains(&id), "message {number} got {id}, which is in use");
         under_way.push_back(id);
         if under_way.len() == LIMITS.inflight_max {
-            session.on_puback(under_way.pop_front().unwrap());
+            session.on_puback(under_way.pop_front().unwrap()).unwrap();
         }
     }
 }
@@ -332,7 +351,7 @@ proptest! {
                 Step::AckOldest | Step::AckNewest => {
                     let index = if matches!(step, Step::AckOldest) { 0 } else { under_way.len() - 1 };
                     let (id, seq) = under_way.remove(index);
-                    prop_assert_eq!(self::seq(session.on_puback(id)), Some(seq));
+                    prop_assert_eq!(self::seq(session.on_puback(id).unwrap()), Some(seq));
                     acknowledged.insert(seq);
                 }
                 Step::Reconnect => {
@@ -352,7 +371,7 @@ proptest! {
             prop_assert_eq!(session.stored_count() as u64, next - 1 - acknowledged.len() as u64);
         }
         while let Some((id, seq)) = under_way.pop() {
-            session.on_puback(id);
+            session.on_puback(id).unwrap();
             acknowledged.insert(seq);
             pump(&mut session, &mut out);
             for sent in drain(&mut out).split_whitespace() {

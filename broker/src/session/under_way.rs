@@ -3,9 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use super::{Body, Inflight, Outgoing, Session};
+use super::{Body, Outgoing, Session};
 use crate::codec::reason;
 use crate::message::Qos;
+
+/// An acknowledgement of another kind than what is under way with its identifier waits for [MQTT-4.8.0-1].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongKind {
+    /// Of the message.
+    pub qos: Qos,
+}
 
 /// What follows from PUBREC.
 #[derive(Clone, Debug)]
@@ -50,36 +57,45 @@ impl Session {
     }
 
     /// PUBACK from the client: the message it is done with.
-    pub fn on_puback(&mut self, packet_id: u16) -> Option<Body> {
-        let index = self.position(packet_id, Qos::AtLeastOnce)?;
-        let done = self.inflight.remove(index)?;
-        self.finish(done.outgoing)
+    pub fn on_puback(&mut self, packet_id: u16) -> Result<Option<Body>, WrongKind> {
+        let Some(index) = self.position(packet_id, Qos::AtLeastOnce)? else { return Ok(None) };
+        let done = self.inflight.remove(index).and_then(|held| held.outgoing);
+        Ok(self.finish(done))
     }
 
     /// PUBREC from the client: PUBREL follows, whether the identifier is known or not. A refusal (MQTT 5) ends the
     /// exchange and is not answered.
-    pub fn on_pubrec(&mut self, packet_id: u16, code: u8) -> Release {
-        let Some(index) = self.position(packet_id, Qos::ExactlyOnce) else {
+    pub fn on_pubrec(&mut self, packet_id: u16, code: u8) -> Result<Release, WrongKind> {
+        let Some(index) = self.position(packet_id, Qos::ExactlyOnce)? else {
             let is_answered = code < reason::UNSPECIFIED;
-            return if is_answered { Release::Unknown } else { Release::Refused(None) };
+            return Ok(if is_answered { Release::Unknown } else { Release::Refused(None) });
         };
         if code >= reason::UNSPECIFIED {
             let refused = self.inflight.remove(index).and_then(|held| held.outgoing);
-            return Release::Refused(self.finish(refused));
+            return Ok(Release::Refused(self.finish(refused)));
         }
         let outgoing = self.inflight.get_mut(index).and_then(|held| held.outgoing.take());
-        Release::Settling(self.finish(outgoing))
+        Ok(Release::Settling(self.finish(outgoing)))
     }
 
     /// PUBCOMP from the client: whether it was owed.
-    pub fn on_pubcomp(&mut self, packet_id: u16) -> bool {
-        let released = |held: &Inflight| held.packet_id == packet_id && held.outgoing.is_none();
-        let Some(index) = self.inflight.iter().position(released) else { return false };
-        self.inflight.remove(index).is_some()
+    pub fn on_pubcomp(&mut self, packet_id: u16) -> Result<bool, WrongKind> {
+        let Some(index) = self.position(packet_id, Qos::ExactlyOnce)? else { return Ok(false) };
+        let held = self.inflight.get(index);
+        if held.is_some_and(|held| held.outgoing.is_some()) {
+            // PUBREC comes first.
+            return Err(WrongKind { qos: Qos::ExactlyOnce });
+        }
+        Ok(self.inflight.remove(index).is_some())
     }
 
-    fn position(&self, packet_id: u16, qos: Qos) -> Option<usize> {
-        self.inflight.iter().position(|held| held.packet_id == packet_id && held.qos == qos)
+    /// Where the identifier is under way, which must be with `qos`.
+    fn position(&self, packet_id: u16, qos: Qos) -> Result<Option<usize>, WrongKind> {
+        let index = self.inflight.iter().position(|held| held.packet_id == packet_id);
+        match index.and_then(|index| self.inflight.get(index)) {
+            Some(held) if held.qos != qos => Err(WrongKind { qos: held.qos }),
+            Some(_) | None => Ok(index),
+        }
     }
 
     fn finish(&mut self, outgoing: Option<Outgoing>) -> Option<Body> {

@@ -280,9 +280,8 @@ async fn on_a_full_disk_no_token_or_device_credential_changes() {
     std::fs::remove_file(&filler).unwrap();
     broker.metric_becomes("broker_store_refusing", 0.0).await;
     holder.exchange(&upload(9, 5, &write, "W"), &packet(0x40, &[0, 9])).await;
-    holder.send(&publish5(2, "news/z", 10, &[], "now it does")).await;
+    holder.exchange(&publish5(2, "news/z", 10, &[], "now it does"), &packet(0x40, &[0, 10])).await;
     assert_eq!(holder.receive5().await.payload, "now it does");
-    holder.expect(&packet(0x40, &[0, 10])).await;
     revoke(&broker, &read).await;
     assert_eq!(told(&broker, Method::POST, "/device-credentials", Some(device)).await, "201 -: -");
     broker.stop().await;

@@ -86,17 +86,23 @@ async fn a_client_gets_its_own_messages_of_every_qos() {
     client.subscribe(&[("TopicA", 2)], &[2]).await;
     client.send(&publish("TopicA", "qos 0", 0, 0)).await;
     assert_eq!(hear(&mut client).await.qos(), 0);
-    client.send(&publish("TopicA", "qos 1", 1, 3)).await;
-    let own = client.packet().await;
-    assert_eq!(own[0], 0x32, "as it comes, before PUBACK: {own:02X?}");
-    client.expect(&[0x40, 2, 0, 3]).await;
-    client.send(&[0x40, 2, 0, 1]).await;
-    client.send(&publish("TopicA", "qos 2", 2, 4)).await;
-    assert_eq!(client.receive_only().await.qos(), 2);
-    client.expect(&[0x50, 2, 0, 4]).await;
-    client.exchange(&[0x62, 2, 0, 4], &[0x70, 2, 0, 4]).await;
+    client.exchange(&publish("TopicA", "qos 1", 1, 3), &[0x40, 2, 0, 3]).await;
+    assert_eq!(hear(&mut client).await.payload, "qos 1");
+    client.exchange(&publish("TopicA", "qos 2", 2, 4), &[0x50, 2, 0, 4]).await;
+    client.send(&[0x62, 2, 0, 4]).await;
+    assert_eq!(client.receive_only().await.payload, "qos 2");
+    client.expect(&[0x70, 2, 0, 4]).await;
     client.exchange(&[0x50, 2, 0, 2], &[0x62, 2, 0, 2]).await;
     client.send(&[0x70, 2, 0, 2]).await;
+    // All at once: still answered before it hears itself.
+    let at_once =
+        [publish("TopicA", "one", 1, 5), publish("TopicA", "two", 2, 6), vec![0x62, 2, 0, 6]].concat();
+    client.send(&at_once).await;
+    client.expect(&[0x40, 2, 0, 5]).await;
+    client.expect(&[0x50, 2, 0, 6]).await;
+    assert_eq!(client.receive().await.payload, "one");
+    assert_eq!(client.receive_only().await.payload, "two");
+    client.expect(&[0x70, 2, 0, 6]).await;
     client.expect_silence().await;
     client.send(&Anybody::of("myclientid").encode()).await;
     client.expect_closed().await;

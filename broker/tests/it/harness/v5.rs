@@ -360,6 +360,17 @@ impl Octets {
         self.expect_closed().await;
     }
 
+    /// The next packet is a DISCONNECT, and then the broker closes: its reason, and its words if it has any.
+    pub async fn goodbye(&mut self) -> (u8, Option<String>) {
+        let packet = self.packet().await;
+        assert_eq!(packet[0], 0xE0, "not a DISCONNECT: {}", hex(&packet));
+        self.expect_closed().await;
+        let body = body(&packet);
+        let found = property::parse(split_block(&body[1..]).0);
+        let words = found.into_iter().find(|(id, _)| *id == 31);
+        (body[0], words.map(|(_, value)| String::from_utf8(value[2..].to_vec()).unwrap()))
+    }
+
     /// Goodbye in MQTT 5; returns when the broker has closed.
     pub async fn leave5(mut self, reason: u8, properties: &[u8]) {
         self.send(&disconnect5(reason, properties)).await;
