@@ -134,7 +134,12 @@ impl Peer {
         {
             let packet = &octets[consumed..consumed + frame.total_bytes];
             match codec::read(&frame, packet, self.version).map_err(|e| self.malformed(&e))? {
-                Packet::Publish(publish) => self.on_publish(&publish, now, deliveries, acks)?,
+                Packet::Publish(publish) => {
+                    self.on_publish(&publish, now, deliveries, acks)?;
+                    if deliveries.are_many() {
+                        self.deliver(deliveries, acks);
+                    }
+                }
                 control @ (Packet::Connect(_)
                 | Packet::PubAck(..)
                 | Packet::PubRec(..)

@@ -57,6 +57,11 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
+    /// Whether so many have gathered that they should be delivered even within a batch.
+    pub fn are_many(&self) -> bool {
+        self.gathered.len() >= GATHERED_MAX
+    }
+
     /// Whether the client is to get any of them.
     pub fn are_for(&self, client: &Client) -> bool {
         self.gathered.iter().any(|(target, _)| target.key == client.key)
@@ -107,9 +112,6 @@ impl Broker {
             Destination::Client(target) => self.route_p2p(message, target, sender, deliveries),
             Destination::Subscribers => self.route_matching(message, sender, deliveries),
         };
-        if deliveries.gathered.len() >= GATHERED_MAX {
-            self.deliver(deliveries);
-        }
         Routed { id, ..routed }
     }
 

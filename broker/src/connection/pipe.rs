@@ -168,7 +168,7 @@ async fn run(peer: &mut Peer, flow: &mut Flow, mut rest: BytesMut, stop: &Cancel
                 }
             },
             () = peer.broker.store.progress(), if hold => {}
-            () = probe.due() => {
+            () = probe.due(), if probe.is_open() => {
                 if probe.judge(flow.pipe.socket()) {
                     return CloseReason::ClosedByClient;
                 }

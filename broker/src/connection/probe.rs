@@ -48,6 +48,11 @@ impl Probe {
         self.0 = Some(sleep(JUDGED_AFTER).deadline());
     }
 
+    /// Whether the peer is being asked.
+    pub fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// When it is to be judged; never, when nobody asked.
     pub async fn due(&self) {
         match self.0 {

@@ -307,7 +307,7 @@ async fn run(inhabitant: &mut Inhabitant, socket: &TcpStream) -> Over {
                 }
             }
             () = peer.broker.store.progress(), if hold => {}
-            () = probe.due() => {
+            () = probe.due(), if probe.is_open() => {
                 if probe.judge(socket) {
                     return Over::Ended(CloseReason::ClosedByClient);
                 }
