@@ -73,8 +73,8 @@ pub struct Config {
     /// When a client ID is in use: `deny` the newcomer or `takeover`; the default follows the profile
     #[arg(long, env = "BROKER_DUPLICATE_CLIENT")]
     pub duplicate_client: Option<DuplicateClient>,
-    /// How long a newcomer waits while the holder of its client ID is probed, in milliseconds; a holder is found dead
-    /// after 3500 at most
+    /// How long a newcomer waits while the holder of its client ID is probed, in milliseconds; the holder is
+    /// judged after 3500
     #[arg(long, env = "BROKER_DUPLICATE_PROBE_MS", default_value_t = 4000, value_name = "MS")]
     pub duplicate_probe_ms: u64,
     /// Allow MQTT without TLS on an address that other machines can reach
