@@ -50,6 +50,8 @@ pub struct Checkpointer {
     writing: Option<Writing>,
     /// Octets that had gone through the log, and octets of the checkpoint, when the last one was begun.
     last: (u64, u64),
+    /// The one that is there begins in this segment, or before.
+    segment: u64,
     /// Checkpoints that were finished.
     pub finished: u64,
 }
@@ -59,6 +61,7 @@ struct Writing {
     file: Arc<dyn DiskFile>,
     offset: u64,
     begun_at: u64,
+    segment: u64,
     phase: Phase,
 }
 
@@ -70,9 +73,18 @@ enum Phase {
 }
 
 impl Checkpointer {
-    /// None begun; `size` is that of the one that is there.
-    pub fn new(disk: Arc<dyn Disk>, size: u64) -> Self {
-        Checkpointer { disk, writing: None, last: (0, size), finished: 0 }
+    /// None begun; `size` is that of the one that is there. `log` has just begun a segment.
+    pub fn new(disk: Arc<dyn Disk>, size: u64, log: &Log) -> Self {
+        let segment = log.position().0.saturating_sub(1);
+        Checkpointer { disk, writing: None, last: (0, size), segment, finished: 0 }
+    }
+
+    /// One of which the log has nothing any more means nothing, and takes room.
+    pub fn drop_stale(&self, log: &Log) {
+        if self.segment < log.oldest() {
+            // There may be none.
+            let _ = self.disk.remove(NAME);
+        }
     }
 
     /// Whether a step is to be made; `appended` counts the octets that went through the log since the start.
@@ -122,6 +134,7 @@ impl Checkpointer {
         self.disk.rename(UNFINISHED, NAME)?;
         self.disk.sync_names()?;
         self.last = (writing.begun_at, writing.offset);
+        self.segment = writing.segment;
         self.finished += 1;
         Ok(())
     }
@@ -133,7 +146,8 @@ fn begin(disk: &dyn Disk, log: &Log, appended: u64) -> io::Result<Writing> {
     let mut head = MAGIC.to_vec();
     head.put_u64(segment);
     head.put_u64(offset);
-    let mut writing = Writing { file, offset: 0, begun_at: appended, phase: Phase::Messages { after: 0 } };
+    let phase = Phase::Messages { after: 0 };
+    let mut writing = Writing { file, offset: 0, begun_at: appended, segment, phase };
     writing.put(&head)?;
     Ok(writing)
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! dead octets > live octets and > a segment ─▶ read the oldest segment, some octets per batch ─▶ copies in that batch
 //! nothing in it matters any more ─▶ deleted
+//!
+//! the disk is full, dead octets > live octets / 8 ─▶ the same, also in the only segment: it is closed first
 //! ```
 //! Only ever the oldest, so that segments go in order (docs/decisions/0010). Copies share write and fsync of the
 //! batch they are in. A stop half way costs nothing: what was copied matters at its new place only.
@@ -20,6 +22,11 @@ use crate::stored::Position;
 pub const STEP_BYTES_MIN: usize = 256 * 1024;
 /// Octets read per step at most, unless one record is longer: this bounds how long a batch waits for the step in it.
 pub const STEP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// While the disk is full, each octet that is freed may cost so many that are copied.
+const PRESSED_COPIES: u64 = 8;
+/// Dead octets that are worth a new segment while the disk is full: there are always some.
+const PRESSED_BYTES_MIN: u64 = 4096;
 
 /// How far the oldest segment has been read.
 #[derive(Debug, Default)]
@@ -66,6 +73,13 @@ impl Compaction {
         }
         let live = index.total().bytes;
         self.at.is_some() || log.bytes().saturating_sub(live) > live.max(log.segment_bytes())
+    }
+
+    /// The same while the disk is full, where less is worth it.
+    pub fn is_pressed(&self, log: &Log, index: &Index) -> bool {
+        let live = index.total().bytes;
+        let dead = log.bytes().saturating_sub(live);
+        !self.halted && (self.at.is_some() || dead > (live / PRESSED_COPIES).max(PRESSED_BYTES_MIN))
     }
 
     /// No more steps until the next start: the oldest segment cannot be read.

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::Op;
 use super::checkpoint::Checkpointer;
-use super::compaction::{Compaction, Copied, Copies};
+use super::compaction::{Compaction, Copied, Copies, STEP_BYTES_MAX};
 use super::disk::Disk;
 use super::index::{Change, Index};
 use super::log::{AppendError, Log, Segments};
@@ -50,10 +50,14 @@ pub struct Written {
 }
 
 /// Whether a batch takes copies along.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Upkeep {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// When they are due.
     Wanted,
+    /// No: there may be no room for them.
     Left,
+    /// Yes: the disk is full.
+    Pressed,
 }
 
 /// Upkeep so far, and how things are.
@@ -87,11 +91,12 @@ impl Journal {
         segment_bytes: u64,
     ) -> io::Result<Self> {
         let log = Log::begin(disk.clone(), segments, found.sizes, segment_bytes)?;
+        let checkpointer = Checkpointer::new(disk.clone(), checkpoint_bytes, &log);
         let mut journal = Journal {
             log,
             index: found.index,
             compaction: Compaction::default(),
-            checkpointer: Checkpointer::new(disk.clone(), checkpoint_bytes),
+            checkpointer,
             buffer: Vec::new(),
             changes: Vec::new(),
             appended: 0,
@@ -114,11 +119,11 @@ impl Journal {
     }
 
     /// Makes a batch durable, with some copies when space is to be given back.
-    pub fn commit(&mut self, ops: &[Op]) -> Result<Written, AppendError> {
+    pub fn commit(&mut self, ops: &[Op], upkeep: Upkeep) -> Result<Written, AppendError> {
         if self.log.roll_if_large()? {
             self.index.prune_forgotten();
         }
-        let (mut written, mut copies) = self.gather(ops, Upkeep::Wanted);
+        let (mut written, mut copies) = self.gather(ops, upkeep);
         let mut outcome = self.append();
         if let (Err(AppendError::Refused(_)), true) = (&outcome, copies.is_some()) {
             // Without the copies there may be room.
@@ -136,6 +141,24 @@ impl Journal {
         Ok(written)
     }
 
+    /// The disk is full: gives dead octets back, of the oldest segment and a step at a time. Copies must not take the
+    /// room of acknowledgements, so `fits` says first whether all that matters in that segment can be written once
+    /// more. Whether something was done.
+    pub fn press(&mut self, fits: impl FnOnce(u64) -> bool) -> Result<bool, AppendError> {
+        if !self.compaction.is_pressed(&self.log, &self.index)
+            || !fits(self.index.segment(self.log.oldest()).bytes)
+        {
+            return Ok(false);
+        }
+        if self.log.oldest_closed().is_none() {
+            self.log.roll()?;
+            self.index.prune_forgotten();
+        }
+        self.commit(&[], Upkeep::Pressed)?;
+        self.checkpointer.drop_stale(&self.log);
+        Ok(true)
+    }
+
     /// Fills the buffer. Copies come first: an acknowledgement in the same batch must lie behind the copy.
     fn gather(&mut self, ops: &[Op], upkeep: Upkeep) -> (Written, Option<Copies>) {
         let (segment, start) = self.log.position();
@@ -145,8 +168,11 @@ impl Journal {
         record::put_small(&mut self.buffer, &Record::Synced { offset: start });
         let empty = self.buffer.len();
         let copies = match upkeep {
-            Upkeep::Wanted => self.copies((segment, start), wanted),
-            Upkeep::Left => None,
+            Upkeep::Wanted if self.compaction.is_due(&self.log, &self.index) => {
+                self.copies((segment, start), wanted)
+            }
+            Upkeep::Pressed => self.copies((segment, start), STEP_BYTES_MAX),
+            Upkeep::Wanted | Upkeep::Left => None,
         };
         let written = self.encode(ops, segment, start);
         if self.buffer.len() == empty {
@@ -160,9 +186,6 @@ impl Journal {
     }
 
     fn copies(&mut self, start: (u64, u64), wanted: usize) -> Option<Copies> {
-        if !self.compaction.is_due(&self.log, &self.index) {
-            return None;
-        }
         let begun = self.buffer.len();
         match self.compaction.step((&self.log, &self.index), wanted, &mut self.buffer, start) {
             Ok(copies) => Some(copies),

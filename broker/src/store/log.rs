@@ -132,13 +132,19 @@ impl Log {
         if self.offset < self.segment_bytes {
             return Ok(false);
         }
+        self.roll()?;
+        Ok(true)
+    }
+
+    /// Begins a new segment.
+    pub fn roll(&mut self) -> Result<(), AppendError> {
         let id = self.current_id + 1;
         self.current = create_segment(&*self.disk, id)?;
         self.segments.add(id, self.current.clone());
         self.current_id = id;
         self.offset = MAGIC.len() as u64;
         self.sizes.insert(id, self.offset);
-        Ok(true)
+        Ok(())
     }
 
     /// Deletes the segments before `oldest`, oldest first; each deletion is on disk before the next.
@@ -159,6 +165,11 @@ impl Log {
     pub fn oldest_closed(&self) -> Option<(u64, u64)> {
         let (id, bytes) = self.sizes.first_key_value()?;
         (*id != self.current_id).then_some((*id, *bytes))
+    }
+
+    /// The oldest segment.
+    pub fn oldest(&self) -> u64 {
+        self.sizes.first_key_value().map_or(self.current_id, |(id, _)| *id)
     }
 
     /// Octets of a segment.

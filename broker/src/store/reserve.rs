@@ -8,12 +8,14 @@
 use std::io;
 use std::sync::Arc;
 
-use super::disk::Disk;
+use super::disk::{Disk, DiskFile};
 
 /// Its name.
 const NAME: &str = "reserve";
 /// Its octets.
 pub const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
+/// A fourth of it is for acknowledgements when copies are made.
+const ACKNOWLEDGEMENTS: u64 = 4;
 const STEP_BYTES: usize = 256 * 1024;
 
 /// See the top of the file.
@@ -49,18 +51,32 @@ impl Reserve {
     }
 
     fn fill(&self) -> io::Result<()> {
+        // As much again must be free, or the next batch would fail as the last one did.
+        let file = self.write(2 * self.bytes)?;
+        file.cut(self.bytes)?;
+        file.sync()
+    }
+
+    fn write(&self, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.disk.create(NAME)?;
         let zeros = vec![0; STEP_BYTES];
         let mut offset = 0;
-        // As much again must be free, or the next batch would fail as the last one did.
-        let wanted = 2 * self.bytes;
-        while offset < wanted {
-            let step = usize::try_from(wanted - offset).unwrap_or(STEP_BYTES).min(STEP_BYTES);
+        while offset < bytes {
+            let step = usize::try_from(bytes - offset).unwrap_or(STEP_BYTES).min(STEP_BYTES);
             file.write_at(&zeros[..step], offset)?;
             offset += step as u64;
         }
-        file.cut(self.bytes)?;
-        file.sync()
+        Ok(file)
+    }
+
+    /// While it is given back: whether there is room for so many octets of copies, and for acknowledgements besides.
+    pub fn fits(&self, bytes: u64) -> bool {
+        if bytes == 0 {
+            return true;
+        }
+        let outcome = self.write(bytes + self.bytes / ACKNOWLEDGEMENTS);
+        self.give_back();
+        outcome.is_ok()
     }
 
     /// Gives its room back.

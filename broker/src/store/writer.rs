@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! writing ──a write fails──▶ full: messages are refused, the rest waits ──probe, after 0.1 s, 0.2 s … 5 s──▶ writing
+//!    │                        └──no room: dead octets are given back, a step per probe──┘
 //!    └──an fsync fails──▶ the program ends
 //! ```
 
@@ -13,7 +14,7 @@ use service_kit::clock::Stopwatch;
 use tracing::{error, info, warn};
 
 use super::epochs::Outcome;
-use super::journal::Journal;
+use super::journal::{Journal, Upkeep};
 use super::log::AppendError;
 use super::record::Record;
 use super::reserve::Reserve;
@@ -131,7 +132,7 @@ impl Writer {
             self.refuse(batch);
             return Ok(());
         }
-        match self.write(&batch.ops) {
+        match self.write(&batch.ops, Upkeep::Wanted) {
             Ok(()) => {
                 self.settle(&batch, Outcome::Durable);
                 self.journal.checkpoint();
@@ -147,10 +148,10 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, ops: &[Op]) -> Result<(), WriteError> {
+    fn write(&mut self, ops: &[Op], upkeep: Upkeep) -> Result<(), WriteError> {
         let figures = self.store.figures();
         let stopwatch = Stopwatch::start();
-        let written = self.journal.commit(ops)?;
+        let written = self.journal.commit(ops, upkeep)?;
         if written.bytes > 0 {
             figures.syncs.fetch_add(1, Ordering::Relaxed);
             figures.sync_seconds.observe(stopwatch.elapsed().as_secs_f64());
@@ -221,7 +222,7 @@ impl Writer {
     fn probe(&mut self, batch: Gathering) -> Result<(), WriteError> {
         self.refuse(batch);
         let kept = std::mem::take(&mut self.kept);
-        let outcome = self.write(&kept);
+        let outcome = self.write(&kept, Upkeep::Left);
         self.tell_counts();
         if let Err(failure) = outcome {
             self.kept = kept;
@@ -233,15 +234,27 @@ impl Writer {
             self.store.epochs.set_refusing(false);
             return Ok(());
         }
+        let gives_back = self.press()?;
         if let Some(full) = &mut self.full {
-            full.wait = (full.wait * 2).min(PROBE_MAX);
+            full.wait = if gives_back { PROBE_MIN } else { (full.wait * 2).min(PROBE_MAX) };
             full.refused = 0;
         }
         Ok(())
     }
 
+    /// While nothing is taken, dead octets are given back however few they are; whether some may have been.
+    fn press(&mut self) -> Result<bool, WriteError> {
+        let reserve = &self.reserve;
+        let outcome = self.journal.press(|bytes| reserve.fits(bytes));
+        self.tell_counts();
+        match outcome {
+            Ok(gives_back) => Ok(gives_back),
+            Err(error) => refusable(error.into()).map(|_| false),
+        }
+    }
+
     fn upkeep(&mut self) -> Result<(), WriteError> {
-        let outcome = self.journal.commit(&[]).map(|_| ());
+        let outcome = self.journal.commit(&[], Upkeep::Wanted).map(|_| ());
         self.journal.checkpoint();
         self.tell_counts();
         if let Err(error) = outcome {
@@ -254,7 +267,7 @@ impl Writer {
     fn end(&mut self) {
         if self.full.is_some() {
             let kept = std::mem::take(&mut self.kept);
-            if self.write(&kept).is_err() {
+            if self.write(&kept, Upkeep::Left).is_err() {
                 warn!(
                     changes = kept.len(),
                     "the disk is full: changes nobody waited for are lost with this stop"

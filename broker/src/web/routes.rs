@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use service_kit::http::standard_routes;
+use service_kit::http::standard_routes_noting;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +24,13 @@ use super::{
                    What is unknown is refused and changes nothing: query keys, keys of bodies, values, and names that nobody created."
 ))]
 struct Api;
+
+/// What does not work, for `/readyz`. A broker whose disk is full stays ready: most of what clients do goes on, and
+/// taking it away from them would not give room.
+fn restriction(app: &Arc<App>) -> impl Fn() -> Option<&'static str> + Clone + use<> {
+    let store = app.broker.store.clone();
+    move || store.is_refusing().then_some("the disk is full, what must be stored is refused")
+}
 
 /// The router.
 pub fn routes(app: &Arc<App>) -> Router {
@@ -67,6 +74,6 @@ pub fn routes(app: &Arc<App>) -> Router {
     Router::new()
         .merge(api)
         .merge(console::routes::routes(app))
-        .merge(standard_routes(app.readiness.clone(), app.metrics.clone()))
+        .merge(standard_routes_noting(app.readiness.clone(), app.metrics.clone(), restriction(app)))
         .route("/openapi.json", get(move || async move { axum::Json(document) }))
 }

@@ -145,8 +145,10 @@ async fn on_a_full_disk_what_must_be_stored_is_refused_and_the_rest_works_until_
     let mut reader = broker.persistent("reader").await;
     reader.subscribe(&[("news/x", 1)], &[1]).await;
     reader.disconnect().await;
+    // So much that there is no room even when all messages are gone.
     let filler = small.0.join("filler");
-    std::fs::write(&filler, vec![1; 14 << 20]).unwrap();
+    std::fs::write(&filler, vec![1; 16 << 20]).unwrap();
+    assert_eq!(readiness(&broker).await, "200 ready\n");
 
     let mut taken = 0_u16;
     let text = "x".repeat(60_000);
@@ -160,6 +162,7 @@ async fn on_a_full_disk_what_must_be_stored_is_refused_and_the_rest_works_until_
     }
     assert!(taken > 10, "{taken}");
     assert!((broker.metric("broker_store_refusing").await - 1.0).abs() < 0.1);
+    assert_eq!(readiness(&broker).await, "200 ready: the disk is full, what must be stored is refused\n");
     let (_, connack) = broker.try_connect(&kept("new")).await;
     assert_eq!(connack, [0x20, 2, 0, 3], "a new persistent session");
     let mut reader = broker.persistent("reader").await;
@@ -179,6 +182,11 @@ async fn on_a_full_disk_what_must_be_stored_is_refused_and_the_rest_works_until_
     writer.exchange(&publish("news/x", "again", 1, 2), &[0x40, 2, 0, 2]).await;
     assert_eq!(reader.receive().await.payload, "again");
     broker.stop().await;
+}
+
+async fn readiness(broker: &TestBroker) -> String {
+    let answer = reqwest::get(format!("{}/readyz", broker.http)).await.unwrap();
+    format!("{} {}", answer.status().as_u16(), answer.text().await.unwrap())
 }
 
 /// Fills the disk with messages for `news/x`; how many there was room for, and what the next was told.

@@ -1,7 +1,7 @@
 //! The HTTP server: standard routes, tokens, request log.
 //!
 //! `GET /healthz`   200 as long as the process serves
-//! `GET /readyz`    200 once the program can do its work, 503 before
+//! `GET /readyz`    200 once the program can do its work, 503 before; its body says what does not work
 //! `GET /metrics`   Prometheus
 //! `GET /login`     the page to sign in with the API token; `POST` starts a session, so that forms of pages work;
 //!                  ten wrong tokens from one address within ten minutes lock it out: 429 with `Retry-After`
@@ -68,11 +68,21 @@ impl Readiness {
 
 /// `/healthz`, `/readyz`, `/metrics`; merge them into a program's router.
 pub fn standard_routes(readiness: Readiness, metrics: Metrics) -> Router {
+    standard_routes_noting(readiness, metrics, || None)
+}
+
+/// The same for a program of which a part may not work while the rest does: `/readyz` stays 200, and says so in the
+/// words of `note`.
+pub fn standard_routes_noting(
+    readiness: Readiness,
+    metrics: Metrics,
+    note: impl Fn() -> Option<&'static str> + Clone + Send + Sync + 'static,
+) -> Router {
     let ready = move || async move {
         if readiness.is_ready() {
-            (StatusCode::OK, "ready\n")
+            (StatusCode::OK, note().map_or("ready\n".to_owned(), |note| format!("ready: {note}\n")))
         } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+            (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned())
         }
     };
     let scrape =

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::super::checkpoint;
+use super::super::journal::Upkeep;
 use super::super::recover;
 use super::memory::{Memory, Stop};
 use super::*;
@@ -37,6 +38,8 @@ enum Step {
     Commit,
     /// Nobody waits: upkeep.
     Upkeep,
+    /// The disk is full, and has room for copies.
+    Press,
 }
 
 /// What a start must find.
@@ -89,6 +92,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => client.prop_map(Step::Forget),
         6 => Just(Step::Commit),
         4 => Just(Step::Upkeep),
+        2 => Just(Step::Press),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -163,14 +167,17 @@ impl Run {
             }
             Step::Commit => {
                 let ops = std::mem::take(&mut self.ops);
-                self.journal.commit(&ops)?;
+                self.journal.commit(&ops, Upkeep::Wanted)?;
                 self.journal.checkpoint();
                 self.durable = self.model.clone();
                 self.between.clear();
             }
             Step::Upkeep => {
-                self.journal.commit(&[])?;
+                self.journal.commit(&[], Upkeep::Wanted)?;
                 self.journal.checkpoint();
+            }
+            Step::Press => {
+                self.journal.press(|_| true)?;
             }
         }
         self.between.push(self.model.clone());
