@@ -7,6 +7,7 @@ use std::time::Duration;
 use service_kit::config::{ApiArgs, LogArgs};
 
 use crate::quota::QuotaLimits;
+use crate::retained::RetainedLimits;
 use crate::rules::Profile;
 use crate::session::SessionLimits;
 
@@ -130,6 +131,9 @@ pub struct Limits {
     /// Messages in memory that wait for one connected client
     #[arg(long, env = "BROKER_WAITING_MAX", default_value_t = 1000, value_name = "N")]
     pub waiting_max: usize,
+    /// Octets in memory that wait for one connected client, and as many that it has not acknowledged
+    #[arg(long, env = "BROKER_WAITING_BYTES_MAX", default_value_t = 16 * 1024 * 1024, value_name = "BYTES")]
+    pub waiting_bytes_max: u64,
     /// Stored messages for one client; the oldest is dropped
     #[arg(long, env = "BROKER_STORED_PER_CLIENT_MAX", default_value_t = 1000, value_name = "N")]
     pub stored_per_client_max: usize,
@@ -152,6 +156,9 @@ pub struct Limits {
     /// Topics with a retained message, per instance
     #[arg(long, env = "BROKER_RETAINED_MAX", default_value_t = 100_000, value_name = "N")]
     pub retained_max: usize,
+    /// Octets of topics, properties and payloads of retained messages, per instance
+    #[arg(long, env = "BROKER_RETAINED_BYTES_MAX", default_value_t = 256 * 1024 * 1024, value_name = "BYTES")]
+    pub retained_bytes_max: u64,
 }
 
 /// Octets of properties that a PUBLISH of MQTT 5 may carry.
@@ -210,6 +217,7 @@ impl Config {
         SessionLimits {
             inflight_max: self.limits.inflight_max,
             live_waiting_max: self.limits.waiting_max,
+            live_bytes_max: self.limits.waiting_bytes_max,
             stored_max: self.limits.stored_per_client_max,
             receiving_max: self.limits.inflight_max,
         }
@@ -220,8 +228,13 @@ impl Config {
         QuotaLimits { messages_max: self.limits.stored_messages_max, bytes_max: self.limits.stored_bytes_max }
     }
 
+    /// Bounds of what one instance retains.
+    pub fn retained_limits(&self) -> RetainedLimits {
+        RetainedLimits { topics_max: self.limits.retained_max, bytes_max: self.limits.retained_bytes_max }
+    }
+
     /// Option, value, and what is allowed.
-    fn ranges(&self) -> [Range; 14] {
+    fn ranges(&self) -> [Range; 16] {
         let Limits {
             connections_max,
             unauthenticated_max,
@@ -230,6 +243,7 @@ impl Config {
             filters_per_client_max,
             inflight_max,
             waiting_max,
+            waiting_bytes_max,
             stored_per_client_max,
             stored_messages_max,
             stored_bytes_max,
@@ -237,6 +251,7 @@ impl Config {
             session_days_max,
             keep_alive_secs_max: _,
             retained_max,
+            retained_bytes_max,
         } = self.limits;
         let payload_max = number(REMAINING_LENGTH_MAX - PUBLISH_OVERHEAD_BYTES);
         [
@@ -248,12 +263,14 @@ impl Config {
             ("--filters-per-client-max", number(filters_per_client_max), 1, COUNT_MAX),
             ("--inflight-max", number(inflight_max), 1, u64::from(u16::MAX)),
             ("--waiting-max", number(waiting_max), 1, COUNT_MAX),
+            ("--waiting-bytes-max", waiting_bytes_max, 1, u64::MAX / 2),
             ("--stored-per-client-max", number(stored_per_client_max), 1, COUNT_MAX),
             ("--stored-messages-max", number(stored_messages_max), 1, COUNT_MAX),
             ("--stored-bytes-max", stored_bytes_max, STORED_BYTES_MIN, u64::MAX / 2),
             ("--stored-hours-max", stored_hours_max, 1, 10 * 366 * 24),
             ("--session-days-max", session_days_max, 1, 10 * 366),
             ("--retained-max", number(retained_max), 0, COUNT_MAX),
+            ("--retained-bytes-max", retained_bytes_max, 0, u64::MAX / 2),
         ]
     }
 
@@ -314,9 +331,9 @@ mod tests {
         --waiting-max is 0; 1 to 100000000 are allowed
         ");
         let huge = u64::MAX.to_string();
-        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs --trace-events-max --trace-bytes-max --trace-hours-max";
+        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --retained-bytes-max --waiting-bytes-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs --trace-events-max --trace-bytes-max --trace-hours-max";
         let all: Vec<String> = options.split(' ').map(|option| format!("{option} {huge}")).collect();
-        assert_eq!(mistakes(&all.join(" ")).lines().count(), 17);
+        assert_eq!(mistakes(&all.join(" ")).lines().count(), 19);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::credentials;
 use crate::instance::Instance;
 use crate::registry;
+use crate::retained::RetainedLimits;
 use crate::rows::{self, ClientRow, KeptWill};
 use crate::session::{Body, Outgoing, SubscriptionIds};
 use crate::store::StoreError;
@@ -53,7 +54,7 @@ pub fn restore(broker: &Broker, recovered: Recovered, tables: &Tables) -> Result
     for (key, value) in rows(Table::Retained)? {
         let (instance, message) = rows::read_retained(&key, &value).ok_or(OpenError::Row("retained"))?;
         let instance = broker.add_instance(&instance, crate::rules::Rules::default());
-        write_locked(&instance.retained).apply(&Arc::new(message), usize::MAX);
+        write_locked(&instance.retained).apply(&Arc::new(message), RetainedLimits::NONE);
     }
     restore_queues(broker, &clients, recovered);
     restore_wills(&clients, rows(Table::Wills)?)

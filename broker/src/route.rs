@@ -271,7 +271,7 @@ impl Broker {
             return Epoch::PAST;
         }
         let mut retained = write_locked(&sender.instance.retained);
-        if retained.apply(message, self.config.limits.retained_max) == Change::Full {
+        if retained.apply(message, self.config.retained_limits()) == Change::Full {
             let event = of_message(message.at, "", message.id);
             sender.instance.account.dropped("retained_full", event);
             return Epoch::PAST;

@@ -60,6 +60,8 @@ pub struct SessionLimits {
     pub inflight_max: usize,
     /// Messages in memory that wait for room.
     pub live_waiting_max: usize,
+    /// Their octets; and as many may be sent and not acknowledged. The last message goes beyond it.
+    pub live_bytes_max: u64,
     /// Messages in the store for this client; the oldest that waits is dropped.
     pub stored_max: usize,
     /// QoS 2 packet identifiers a client may have open.
@@ -74,6 +76,8 @@ pub struct Session {
     pub subscriptions: BTreeMap<String, SubscriptionOptions>,
     waiting: VecDeque<Waiting>,
     live_waiting: usize,
+    live_waiting_bytes: u64,
+    live_inflight_bytes: u64,
     stored: usize,
     inflight: VecDeque<Inflight>,
     next_packet_id: u16,
@@ -95,6 +99,8 @@ impl Session {
             subscriptions: BTreeMap::new(),
             waiting: VecDeque::new(),
             live_waiting: 0,
+            live_waiting_bytes: 0,
+            live_inflight_bytes: 0,
             stored: 0,
             inflight: VecDeque::new(),
             next_packet_id: 1,
@@ -149,10 +155,13 @@ impl Session {
             self.waiting.push_back(next);
             return (Delivered::Taken, self.drop_oldest_stored());
         }
-        if self.live_waiting >= self.limits.live_waiting_max {
+        if self.live_waiting >= self.limits.live_waiting_max
+            || self.live_waiting_bytes >= self.limits.live_bytes_max
+        {
             return (Delivered::Overflow, None);
         }
         self.live_waiting += 1;
+        self.live_waiting_bytes += next.outgoing.body.live_bytes();
         self.waiting.push_back(next);
         (Delivered::Taken, None)
     }
@@ -164,6 +173,7 @@ impl Session {
             let Some(next) = self.waiting.pop_front() else { break };
             if matches!(next.outgoing.body, Body::Live(_)) {
                 self.live_waiting -= 1;
+                self.live_waiting_bytes -= next.outgoing.body.live_bytes();
             }
             lost.extend(self.send(next, way));
         }
@@ -180,7 +190,9 @@ impl Session {
 
     fn has_room(&self, out: &Outbox) -> bool {
         let window = self.limits.inflight_max.min(out.dialect.receive_max());
-        self.inflight.len() < window && !out.is_full()
+        self.inflight.len() < window
+            && self.live_inflight_bytes < self.limits.live_bytes_max
+            && !out.is_full()
     }
 
     fn send(&mut self, next: Waiting, way: &mut Way<'_>) -> Option<Lost> {
@@ -195,6 +207,7 @@ impl Session {
             self.newly_sent.push((stored.seq, packet_id));
         }
         let qos = outgoing.qos;
+        self.live_inflight_bytes += outgoing.body.live_bytes();
         self.inflight.push_back(Inflight { packet_id, outgoing: Some(outgoing), qos });
         None
     }
@@ -274,6 +287,8 @@ impl Session {
             }
         }
         self.live_waiting = 0;
+        self.live_waiting_bytes = 0;
+        self.live_inflight_bytes = 0;
         self.waiting = again;
         self.inflight = released;
         dropped

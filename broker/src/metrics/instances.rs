@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::broker::Broker;
 use crate::instance::Instance;
+use crate::sync::read_locked;
 
 /// Reads instances of a broker, as long as there is one.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct InstanceCollector(pub Weak<Broker>);
 type Read = fn(&Instance) -> u64;
 
 /// Name, help, figure.
-const GAUGES: [(&str, &str, Read); 3] = [
+const GAUGES: [(&str, &str, Read); 5] = [
     ("instance_connections", "Open connections of an instance", |instance| {
         u64::try_from(instance.connections.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
     }),
@@ -29,6 +30,14 @@ const GAUGES: [(&str, &str, Read); 3] = [
     ("offline_message_bytes", "Octets of their topics, properties and payloads, by instance", |instance| {
         instance.quota.counts().1
     }),
+    ("retained_messages", "Topics with a retained message, by instance", |instance| {
+        u64::try_from(read_locked(&instance.retained).count()).unwrap_or(u64::MAX)
+    }),
+    (
+        "retained_message_bytes",
+        "Octets of topics, properties and payloads of retained messages, by instance",
+        |instance| read_locked(&instance.retained).bytes(),
+    ),
 ];
 
 impl Collector for InstanceCollector {

@@ -26,6 +26,14 @@ impl Body {
         }
     }
 
+    /// Octets of a message that lives in memory only.
+    pub fn live_bytes(&self) -> u64 {
+        match self {
+            Body::Live(message) => u64::from(message.octets()),
+            Body::Subscription(_) | Body::Mailbox(_) => 0,
+        }
+    }
+
     /// The number of the message.
     pub fn id(&self) -> MessageId {
         match self {

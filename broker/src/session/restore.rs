@@ -12,6 +12,7 @@ impl Session {
         self.subscriptions.clear();
         self.receiving.clear();
         self.inflight.clear();
+        self.live_inflight_bytes = 0;
         self.newly_sent.clear();
         let mut gone = Vec::new();
         self.waiting.retain_mut(|waiting| {

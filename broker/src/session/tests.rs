@@ -8,8 +8,13 @@ use crate::codec::{ClientLimits, Packet, Version, frame, read, reason};
 use crate::dialect::Dialect;
 use crate::stored::GivenUp;
 
-const LIMITS: SessionLimits =
-    SessionLimits { inflight_max: 3, live_waiting_max: 4, stored_max: 6, receiving_max: 2 };
+const LIMITS: SessionLimits = SessionLimits {
+    inflight_max: 3,
+    live_waiting_max: 4,
+    live_bytes_max: 100,
+    stored_max: 6,
+    receiving_max: 2,
+};
 
 fn message(number: u64, qos: Qos) -> Arc<Message> {
     Arc::new(Message::new("a/b", number.to_string().as_bytes(), qos, Timestamp::EPOCH))
@@ -142,6 +147,23 @@ fn bounds() {
         assert_eq!(deliver(&mut session, live(number, Qos::AtLeastOnce), &mut out).0, Delivered::Taken);
     }
     assert_eq!(deliver(&mut session, live(8, Qos::AtLeastOnce), &mut out).0, Delivered::Overflow);
+
+    let limits = SessionLimits { inflight_max: 9, live_waiting_max: 9, live_bytes_max: 8, ..LIMITS };
+    let (mut session, mut out) = (Session::new(limits), Outbox::default());
+    // Four octets each: two fill the window, two more wait.
+    for number in 1..=4 {
+        assert_eq!(deliver(&mut session, live(number, Qos::AtLeastOnce), &mut out).0, Delivered::Taken);
+    }
+    assert_eq!(session.inflight_count(), 2);
+    assert_eq!(deliver(&mut session, live(5, Qos::AtLeastOnce), &mut out).0, Delivered::Overflow);
+    session.on_puback(1);
+    pump(&mut session, &mut out);
+    assert_eq!(session.inflight_count(), 2);
+    assert_eq!(deliver(&mut session, live(5, Qos::AtLeastOnce), &mut out).0, Delivered::Taken);
+    session.disconnected();
+    for number in 1..=4 {
+        assert_eq!(deliver(&mut session, live(number, Qos::AtLeastOnce), &mut out).0, Delivered::Taken);
+    }
 
     let mut absent = Session::new(LIMITS);
     let dropped: Vec<u64> =

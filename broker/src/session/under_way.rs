@@ -100,6 +100,7 @@ impl Session {
 
     fn finish(&mut self, outgoing: Option<Outgoing>) -> Option<Body> {
         let body = outgoing?.body;
+        self.live_inflight_bytes -= body.live_bytes();
         self.stored -= usize::from(body.stored().is_some());
         Some(body)
     }

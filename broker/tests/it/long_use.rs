@@ -117,6 +117,38 @@ async fn a_release_is_repeated_with_its_identifier_after_kill_9() {
     reader.expect_silence().await;
 }
 
+#[tokio::test]
+async fn the_octets_an_instance_stores_are_bounded_and_the_oldest_goes_first() {
+    let broker = TestBroker::start_with(&["--stored-bytes-max", "131072"]);
+    for receiver in ["a", "b"] {
+        let mut client = broker.persistent(receiver).await;
+        client.subscribe(&[(&format!("news/{receiver}"), 1)], &[1]).await;
+        client.disconnect().await;
+    }
+    let mut writer = broker.client("writer").await;
+    // Of 43,690 octets with the topic, three fit exactly but for two octets.
+    let of = |number: u16| format!("{number:<43684}");
+    for (number, receiver) in [(1, "a"), (2, "b"), (3, "a"), (4, "a"), (5, "b")] {
+        let octets = publish(&format!("news/{receiver}"), &of(number), 1, number);
+        writer.exchange(&octets, &[0x40, 2, 0, u8::try_from(number).unwrap()]).await;
+    }
+    let dropped = "broker_messages_dropped_total{reason=\"instance_quota\"}";
+    broker.metric_becomes(dropped, 2.0).await;
+    broker.metric_becomes("broker_offline_message_bytes{instance=\"mqtt-test\"}", 131_070.0).await;
+    writer.exchange(&publish("news/b", "", 1, 6), &[0x40, 2, 0, 6]).await;
+    broker.metric_becomes(dropped, 3.0).await;
+
+    let broker = broker.restart().await;
+    broker.metric_becomes("broker_offline_message_bytes{instance=\"mqtt-test\"}", 87_386.0).await;
+    let (mut a, mut b) = (broker.persistent("a").await, broker.persistent("b").await);
+    assert_eq!(a.receive().await.payload, of(4));
+    assert_eq!(b.receive().await.payload, of(5));
+    assert_eq!(b.receive().await.payload, "");
+    a.expect_silence().await;
+    b.expect_silence().await;
+    broker.metric_becomes("broker_offline_message_bytes{instance=\"mqtt-test\"}", 0.0).await;
+}
+
 /// A file system of 24 MiB at `at`, until it is dropped.
 struct SmallDisk<'a>(&'a Path);
 

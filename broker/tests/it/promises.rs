@@ -244,6 +244,34 @@ async fn slow_reader_qos_1_of_a_clean_session_is_disconnected_and_of_a_lasting_o
 }
 
 #[tokio::test]
+async fn what_a_slow_reader_holds_in_memory_is_bounded_in_octets_too() {
+    let broker = TestBroker::start_with(&["--waiting-bytes-max", "3000"]);
+    let mut clean = broker.client("clean").await;
+    clean.subscribe(&[("news/#", 1)], &[1]).await;
+    let mut lasting = broker.persistent("lasting").await;
+    lasting.subscribe(&[("news/#", 1)], &[1]).await;
+    let mut writer = broker.client("writer").await;
+    let of = |number: u8| number.to_string().repeat(2000);
+    for number in 1..=2 {
+        say(&mut writer, "news/x", &of(number)).await;
+        assert_eq!(clean.receive_only().await.payload, of(number));
+    }
+    // The window is 3,000 octets and one message; as many wait.
+    say(&mut writer, "news/x", &of(3)).await;
+    clean.expect_silence().await;
+    clean.send(&[0x40, 2, 0, 1]).await;
+    assert_eq!(clean.receive_only().await.payload, of(3));
+    for number in 4..=6 {
+        say(&mut writer, "news/x", &of(number)).await;
+    }
+    clean.expect_closed().await;
+    assert!(broker.metric("broker_connections_closed_total{reason=\"slow reader\"}").await > 0.0);
+    for number in 1..=6 {
+        assert_eq!(lasting.receive().await.payload, of(number), "what is stored is not in memory");
+    }
+}
+
+#[tokio::test]
 async fn live_p2p_messages_are_gone_when_the_connection_ends_first() {
     let broker = TestBroker::start();
     let mut bob = broker.persistent("bob").await;

@@ -56,6 +56,42 @@ async fn three_hundred_retained_messages_all_arrive() {
     }
 }
 
+#[tokio::test]
+async fn retained_messages_of_an_instance_are_bounded_in_octets_also_after_a_restart() {
+    let broker = TestBroker::start_with(&["--retained-bytes-max", "1000"]);
+    let (bytes, full) =
+        ("broker_retained_message_bytes", "broker_messages_dropped_total{reason=\"retained_full\"}");
+    let mut present = broker.client("present").await;
+    present.subscribe(&[("news/#", 0)], &[0]).await;
+    let of = |octets: usize| "x".repeat(octets - "news/a".len());
+    retain(&broker, "news/a", &of(500)).await;
+    retain(&broker, "news/b", &of(500)).await;
+    broker.metric_becomes(bytes, 1000.0).await;
+    retain(&broker, "news/c", "x").await;
+    retain(&broker, "news/b", &of(501)).await;
+    broker.metric_becomes(full, 2.0).await;
+    for expected in [of(500), of(500), "x".to_owned(), of(501)] {
+        assert_eq!(present.receive().await.payload, expected, "delivered all the same");
+    }
+    retain(&broker, "news/b", &of(400)).await;
+    broker.metric_becomes(bytes, 900.0).await;
+
+    let broker = broker.restart().await;
+    broker.metric_becomes(bytes, 900.0).await;
+    retain(&broker, "news/c", &of(101)).await;
+    broker.metric_becomes(full, 1.0).await;
+    retain(&broker, "news/a", "").await;
+    broker.metric_becomes(bytes, 400.0).await;
+    retain(&broker, "news/c", &of(600)).await;
+    let mut later = broker.client("later").await;
+    later.subscribe(&[("news/+", 0)], &[0]).await;
+    for (topic, octets) in [("news/b", 400), ("news/c", 600)] {
+        let received = later.receive().await;
+        assert_eq!((received.topic.as_str(), received.payload), (topic, of(octets)));
+    }
+    later.expect_silence().await;
+}
+
 fn with_will(device: &str) -> Connect {
     Connect { will: Some(("news/wills".into(), format!("{device} is gone"), 1)), ..Connect::of(device) }
 }
