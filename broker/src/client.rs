@@ -313,6 +313,8 @@ pub struct ClientState {
     pub pending_will: Option<Box<KeptWill>>,
     /// Whether it has a row in the table of clients.
     pub has_row: bool,
+    /// Nobody finds it any more; what was on its way to it then goes nowhere.
+    pub is_forgotten: bool,
 }
 
 impl ClientState {
@@ -358,6 +360,7 @@ impl Client {
             expiry_secs: NEVER_EXPIRES,
             pending_will: None,
             has_row: false,
+            is_forgotten: false,
         };
         Client {
             key,

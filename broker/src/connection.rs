@@ -351,14 +351,15 @@ impl Peer {
         } else {
             self.instance.clients.remove(&self.client.id);
         }
-        drop(state);
-        self.instance.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-        self.client.freed.notify_waiters();
+        // Under the lock: they must not come behind the row of a client that is forgotten meanwhile.
         if self.clean && !had_will {
             self.broker.store.note_rows(rows);
         } else {
             self.broker.store.submit_rows(rows, None);
         }
+        drop(state);
+        self.instance.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.client.freed.notify_waiters();
         will
     }
 

@@ -1,6 +1,7 @@
-//! When a session ends: with its connection, at a clean start, or when nobody has used it for long.
+//! When a session ends: with its connection, at a clean start, when nobody has used it for long, or when an
+//! administrator forgets its client.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use wire::Timestamp;
@@ -17,6 +18,9 @@ use crate::stored::Stored;
 use crate::sync::{locked, write_locked};
 use crate::trace::event::{Action, Event};
 use crate::trie::Place;
+
+/// The word of metrics and traces for what waited for a client that is forgotten.
+pub const CLIENT_FORGOTTEN: &str = "client_forgotten";
 
 impl Broker {
     /// How long a session may outlive its connection, in seconds.
@@ -82,12 +86,13 @@ impl Broker {
         let (mut rows, _) = self.end_session(instance, client, &mut state);
         rows.push(self.client_row(instance, client, &state, state.seen).put(client.key));
         let will = state.pending_will.take();
+        // Under the lock: it must not come behind the row of a client that is forgotten meanwhile.
+        self.store.submit_rows(rows, None);
         drop(state);
         if let Some(kept) = will {
             self.fire_will(instance, client, &kept);
-            rows.push(rows::delete_will(client.key));
+            self.store.submit_rows(vec![rows::delete_will(client.key)], None);
         }
-        self.store.submit_rows(rows, None);
     }
 
     /// Drops offline messages that are too old.
@@ -105,21 +110,47 @@ impl Broker {
     /// The same, and forgets a client that was not seen for long, with its mailbox.
     pub fn forget_old(&self, instance: &Instance, client: &Arc<Client>, now: Timestamp) {
         self.drop_old(client, now);
-        let mut state = locked(&client.state);
-        let mut gone = Vec::new();
-        if state.link.is_none() && now.since(state.seen) > self.config.session_age() {
-            let (mut changes, _) = self.end_session(instance, client, &mut state);
-            gone = state.session.expire(|_| true);
-            changes.push(RowChange::delete(Table::Clients, client.key.to_be_bytes().to_vec()));
-            self.store.submit_rows(changes, None);
-            instance.clients.remove(&client.id);
+        let state = locked(&client.state);
+        if now.since(state.seen) > self.config.session_age() {
+            self.forget(instance, client, state);
         }
+    }
+
+    /// Forgets a client that is not connected, whenever it was seen: the batch that says so. `None` when it is connected,
+    /// or was forgotten already.
+    pub fn forget_client(&self, instance: &Instance, client: &Client) -> Option<Epoch> {
+        self.forget(instance, client, locked(&client.state))
+    }
+
+    /// Session, mailbox, will and row of a client are gone; the will fires, as with any session that ends.
+    fn forget(
+        &self,
+        instance: &Instance,
+        client: &Client,
+        mut state: MutexGuard<'_, ClientState>,
+    ) -> Option<Epoch> {
+        if state.link.is_some() || state.is_forgotten {
+            return None;
+        }
+        state.is_forgotten = true;
+        let gone = state.session.expire(|_| true);
+        let (rows, _) = self.end_session(instance, client, &mut state);
+        let will = state.pending_will.take();
+        instance.clients.remove(&client.id);
         drop(state);
+        if let Some(kept) = will {
+            self.fire_will(instance, client, &kept);
+        }
+        client.account.dropped_many(CLIENT_FORGOTTEN, gone.len());
+        let now = self.clock.now();
         for stored in gone {
             let event = of_message(now, &client.id, stored.id);
-            client.account.tell(&Event { reason: "client_forgotten", ..event });
+            client.account.tell(&Event { reason: CLIENT_FORGOTTEN, ..event });
             self.store.done(client.key, stored);
         }
+        let row = RowChange::delete(Table::Clients, client.key.to_be_bytes().to_vec());
+        let rows = rows.into_iter().chain([rows::delete_will(client.key), row]).collect();
+        Some(self.store.submit_rows(rows, None))
     }
 
     /// Takes out retained messages whose expiry has passed.

@@ -24,7 +24,7 @@ use crate::permissions::Permissions;
 use crate::retained::Change;
 use crate::rows;
 use crate::rules::{Destination, Profile, may_still_read};
-use crate::session::{Body, Delivered, Loss, Outgoing, Sent, Session, SubscriptionIds, Way};
+use crate::session::{Body, Delivered, Loss, Lost, Outgoing, Sent, Session, SubscriptionIds, Way};
 use crate::store::record::{Receipt, Target};
 use crate::store::{Epoch, Store};
 use crate::stored::Stored;
@@ -311,10 +311,14 @@ impl Broker {
     }
 
     fn deliver_one(&self, client: &Client, state: &mut ClientState, outgoing: Outgoing, now: Timestamp) {
-        let ClientState { session, link, .. } = state;
+        let ClientState { session, link, is_forgotten, .. } = state;
         let Some(link) = link.as_mut().filter(|link| link.open) else {
             if matches!(outgoing.body, Body::Live(_)) {
                 client.drop_live("not_connected", &outgoing.body, now);
+                return;
+            }
+            if *is_forgotten {
+                self.let_go(client, Lost::of(Loss::Forgotten, &outgoing.body));
                 return;
             }
             client.tell_kept(&outgoing, now);

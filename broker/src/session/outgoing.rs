@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::lifetime::CLIENT_FORGOTTEN;
 use crate::message::{Message, Qos};
 use crate::message_id::MessageId;
 use crate::stored::Stored;
@@ -111,6 +112,8 @@ pub enum Loss {
     Expired,
     /// The client takes no packet so large.
     TooLarge,
+    /// The client was forgotten when the message was on its way to it.
+    Forgotten,
 }
 
 impl Loss {
@@ -123,6 +126,7 @@ impl Loss {
             Loss::NotAllowed => "no_longer_allowed",
             Loss::Expired => "expired",
             Loss::TooLarge => "packet_too_large",
+            Loss::Forgotten => CLIENT_FORGOTTEN,
         }
     }
 }

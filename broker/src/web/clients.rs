@@ -1,4 +1,4 @@
-//! Clients: who is connected, and closing connections.
+//! Clients: who is connected, closing connections, and forgetting.
 
 use std::sync::Arc;
 
@@ -149,6 +149,22 @@ pub async fn disconnect(
     _: Nothing,
 ) -> Result<StatusCode, Problem> {
     app.kick(&actor, &id, &client_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets a client that is not connected: its session ends and its will is published, its offline messages are dropped.
+/// When it comes back it is new.
+#[utoipa::path(delete, path = "/api/v1/instances/{instance}/clients/{client_id}",
+    responses((status = 204, description = "it is forgotten"),
+        (status = 404, description = "no such instance, or the client has never connected"),
+        (status = 409, description = "the client is connected")))]
+pub async fn forget(
+    State(app): State<Arc<App>>,
+    actor: Actor,
+    Path((id, client_id)): Path<(String, String)>,
+    _: Nothing,
+) -> Result<StatusCode, Problem> {
+    app.forget_client(&actor, &id, &client_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

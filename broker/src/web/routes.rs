@@ -53,7 +53,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(device_credentials::refresh))
         // Clients.
         .routes(routes!(clients::list))
-        .routes(routes!(clients::show))
+        .routes(routes!(clients::show, clients::forget))
         .routes(routes!(clients::disconnect))
         .routes(routes!(sessions::query))
         .routes(routes!(sessions::show))

@@ -208,6 +208,7 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     delete …/{instance}: 204 400 401 403 404 409 500 503
     put …/{instance}: 204 400 401 403 500 503
     get …/{instance}/clients: 200 400 401 403 404 422
+    delete …/{instance}/clients/{client_id}: 204 400 401 403 404 409 500 503
     get …/{instance}/clients/{client_id}: 200 400 401 403 404
     post …/{instance}/clients/{client_id}/disconnect: 204 400 401 403 404 409 500 503
     get …/{instance}/credentials: 200 400 401 403 404
@@ -272,6 +273,66 @@ async fn clients_are_shown_and_can_be_disconnected() {
     let (_, listed) = send(call(&broker, Method::GET, "/mqtt-test/clients?group=GID_TEST")).await;
     assert_eq!(listed[0]["persistent"], true);
     assert_eq!(send(call(&broker, Method::POST, &format!("{path}/disconnect"))).await.0, 409);
+}
+
+/// A client of the instance that is made here, with so many messages in its session and one in its mailbox.
+async fn used(broker: &TestBroker) -> Connect {
+    for path in ["/mqtt-new", "/mqtt-new/groups/GID_TEST", "/mqtt-new/topics/news"] {
+        assert_eq!(send(call(broker, Method::PUT, path)).await.0, 204, "{path}");
+    }
+    let allow = json!({ "secret": "n3w", "allow": [{ "topic": "news/#", "actions": "RW" }] });
+    assert_eq!(send(call(broker, Method::PUT, "/mqtt-new/credentials/AKN").json(&allow)).await.0, 200);
+    let connect = Connect { clean: false, ..Connect::with_key("a", "AKN", "n3w", "mqtt-new") };
+    let mut client = broker.connect(&connect).await;
+    client.subscribe(&[("news/#", 1)], &[1]).await;
+    client.disconnect().await;
+    for topic in ["news/x", "news/y", "news/p2p/GID_TEST@@@a"] {
+        let message = json!({ "topic": topic, "payload": "x", "clean_session": false });
+        assert_eq!(send(call(broker, Method::POST, "/mqtt-new/messages").json(&message)).await.0, 202);
+    }
+    connect
+}
+
+#[tokio::test]
+async fn a_client_is_forgotten_with_its_session_and_its_mailbox_and_stays_so() {
+    let broker = TestBroker::start();
+    let connect = used(&broker).await;
+    let path = "/mqtt-new/clients/GID_TEST@@@a";
+    let held = broker.connect(&connect).await;
+    insta::assert_snapshot!(answer(&broker, Method::DELETE, path, None).await, @"409 client-online: client `GID_TEST@@@a` is connected; close its connection and keep it out before it is forgotten");
+    held.vanish();
+    broker.metric_becomes("broker_connections ", 0.0).await;
+    assert_eq!(send(call(&broker, Method::DELETE, path)).await.0, 204);
+    broker.metric_becomes("broker_messages_dropped_total{reason=\"client_forgotten\"}", 3.0).await;
+    broker.metric_becomes("broker_offline_messages{instance=\"mqtt-new\"}", 0.0).await;
+    for method in [Method::GET, Method::DELETE] {
+        let told = answer(&broker, method, path, None).await;
+        assert_eq!(told, "404 client-not-found: client `GID_TEST@@@a` has never connected");
+    }
+    let message = json!({ "topic": "news/x", "payload": "nobody is subscribed", "clean_session": false });
+    assert_eq!(send(call(&broker, Method::POST, "/mqtt-new/messages").json(&message)).await.0, 202);
+    let broker = broker.restart().await;
+    assert_eq!(send(call(&broker, Method::GET, path)).await.0, 404);
+    let (mut back, connack) = broker.try_connect(&connect).await;
+    assert_eq!(connack, [0x20, 2, 0, 0], "no session");
+    back.expect_silence().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_was_used_can_be_deleted_once_its_clients_are_forgotten() {
+    let broker = TestBroker::start();
+    used(&broker).await;
+    let retained = json!({ "topic": "news/x", "payload": "x", "retain": true });
+    assert_eq!(send(call(&broker, Method::POST, "/mqtt-new/messages").json(&retained)).await.0, 202);
+    let retained = json!({ "topic": "news/x", "payload": "", "retain": true });
+    let left = async |path: &str| answer(&broker, Method::DELETE, path, None).await;
+    assert_eq!(left("/mqtt-new/credentials/AKN").await, "204 -: -");
+    assert_eq!(left("/mqtt-new/groups/GID_TEST").await, "204 -: -");
+    insta::assert_snapshot!(left("/mqtt-new").await, @"409 instance-not-empty: instance `mqtt-new` still has 1 parent topics, 1 clients, 1 retained messages; only an empty one can be deleted. Clients that are not connected are forgotten by DELETE …/clients/{client_id}. A retained message is cleared by an empty one, retained, on its topic");
+    assert_eq!(left("/mqtt-new/clients/GID_TEST@@@a").await, "204 -: -");
+    assert_eq!(send(call(&broker, Method::POST, "/mqtt-new/messages").json(&retained)).await.0, 202);
+    assert_eq!(left("/mqtt-new/topics/news").await, "204 -: -");
+    assert_eq!(left("/mqtt-new").await, "204 -: -");
 }
 
 #[tokio::test]

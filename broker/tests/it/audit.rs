@@ -44,6 +44,7 @@ fn told(record: &Value, token_id: &str) -> String {
 async fn every_operation_of_the_api_is_on_record_without_secrets_when_it_is_answered() {
     let broker = TestBroker::start_at(Clock::manual(NOON));
     let mut client = broker.client("a").await;
+    broker.client("away").await.disconnect().await;
     let credential = json!({ "secret": "hunter2", "allow": [{ "topic": "news/#", "actions": "R" }] });
     let token = json!({ "access_key": "AK1", "actions": "R", "topics": ["news/#"],
         "expire_time": NOON.as_millis() + 600_000 });
@@ -68,6 +69,7 @@ async fn every_operation_of_the_api_is_on_record_without_secrets_when_it_is_answ
         (Method::DELETE, "/mqtt-test/device-credentials/GID_TEST@@@d", None),
         (Method::POST, "/mqtt-test/messages", Some(message)),
         (Method::POST, "/mqtt-test/clients/GID_TEST@@@a/disconnect", None),
+        (Method::DELETE, "/mqtt-test/clients/GID_TEST@@@away", None),
     ] {
         let (status, answer) = call(&broker, method, path, body).await;
         assert!(status.is_success(), "{path}: {status} {answer}");
@@ -95,6 +97,7 @@ async fn every_operation_of_the_api_is_on_record_without_secrets_when_it_is_answ
     device-credential.unregistered mqtt-test/GID_TEST@@@d
     message.sent mqtt-test/down/p2p/GID_TEST@@@a
     client.kicked mqtt-test/GID_TEST@@@a
+    client.forgotten mqtt-test/GID_TEST@@@away
     ");
     let text = std::fs::read_to_string(day(&broker, "2026-01-01")).unwrap();
     for secret in ["hunter2", "open sesame", TOKEN, issued["token"].as_str().unwrap()] {
@@ -108,6 +111,7 @@ async fn every_operation_of_the_api_is_on_record_without_secrets_when_it_is_answ
 async fn what_cannot_be_put_on_record_is_not_done() {
     let broker = TestBroker::start_at(Clock::manual(NOON));
     let mut client = broker.client("a").await;
+    broker.client("away").await.disconnect().await;
     assert_eq!(call(&broker, Method::PUT, "/mqtt-test/topics/first", None).await.0, 204);
     let in_the_way = day(&broker, "2026-01-02");
     std::fs::create_dir(&in_the_way).unwrap();
@@ -128,6 +132,7 @@ async fn what_cannot_be_put_on_record_is_not_done() {
         (Method::POST, "/mqtt-test/device-credentials", Some(device)),
         (Method::POST, "/mqtt-test/messages", Some(message)),
         (Method::POST, "/mqtt-test/clients/GID_TEST@@@a/disconnect", None),
+        (Method::DELETE, "/mqtt-test/clients/GID_TEST@@@away", None),
     ] {
         let (status, problem) = call(&broker, method, path, body).await;
         assert_eq!(
@@ -144,8 +149,9 @@ async fn what_cannot_be_put_on_record_is_not_done() {
     assert_eq!(list("/mqtt-test/credentials").await.as_array().unwrap().len(), 2);
     assert_eq!(list("/mqtt-test/tokens").await, json!([]));
     assert_eq!(list("/mqtt-test/device-credentials").await, json!([]));
+    assert_eq!(list("/mqtt-test/clients").await.as_array().unwrap().len(), 2);
     let refused = "broker_http_refused_total{status=\"503\",kind=\"audit-not-written\"}";
-    assert!((broker.metric(refused).await - 10.0).abs() < 0.1);
+    assert!((broker.metric(refused).await - 11.0).abs() < 0.1);
 
     std::fs::remove_dir(&in_the_way).unwrap();
     assert_eq!(call(&broker, Method::PUT, "/mqtt-test/groups/GID_NEW", None).await.0, 204);

@@ -231,6 +231,7 @@ async fn a_viewer_sees_every_page_and_changes_nothing() {
         &at("groups"),
         &at("groups/GID_OTHER/delete"),
         &at("clients/GID_TEST@@@a/kick"),
+        &at("clients/GID_TEST@@@a/forget"),
         &at("credentials"),
         &at("credentials/AK1/delete"),
         &at("tokens"),
@@ -481,6 +482,12 @@ async fn clients_are_found_looked_at_written_to_and_kicked() {
     assert!(page.contains("closed by administrator") && !page.contains("/kick"), "{page}");
     assert_eq!(admin.post(&format!("{clients}/GID_TEST@@@roof/kick"), &[]).await.status, 409);
     assert!(audit(&broker).contains(&"admin client.kicked mqtt-test/GID_TEST@@@roof".to_owned()));
+    let forget = format!("{clients}/GID_TEST@@@roof/forget");
+    assert!(page.contains("/forget\""), "{page}");
+    assert_eq!(admin.post(&forget, &[]).await.status, 303);
+    assert_eq!(listed(&mut admin, "").await, [false, true]);
+    assert_eq!(admin.post(&forget, &[]).await.status, 404);
+    assert!(audit(&broker).contains(&"admin client.forgotten mqtt-test/GID_TEST@@@roof".to_owned()));
     broker.stop().await;
 }
 

@@ -125,6 +125,23 @@ async fn what_is_kept_too_long_tells_so_and_a_restart_gives_the_rest_other_numbe
 }
 
 #[tokio::test]
+async fn what_waited_for_a_client_that_is_forgotten_is_dropped_without_an_error() {
+    let broker = TestBroker::start_with_at(ALL, at(1000));
+    let mut bob = broker.persistent("bob").await;
+    bob.subscribe(&[("news/x", 1)], &[1]).await;
+    bob.disconnect().await;
+    let mut alice = broker.persistent("alice").await;
+    alice.exchange(&publish("down/p2p/GID_TEST@@@bob", "mailbox", 1, 7), &[0x40, 2, 0, 7]).await;
+    alice.exchange(&publish("news/x", "subscription", 1, 8), &[0x40, 2, 0, 8]).await;
+    assert_eq!(ask(&broker, Method::DELETE, "clients/GID_TEST@@@bob", None).await.0, 204);
+    insta::assert_snapshot!(told(&broker, "messages?action=drop").await, @r"
+    1000 bob drop client_forgotten down/p2p/bob
+    1000 bob drop client_forgotten news/x
+    ");
+    insta::assert_snapshot!(told(&broker, "messages?errors=true").await, @"");
+}
+
+#[tokio::test]
 async fn who_is_sent_away_by_an_administrator_made_no_error() {
     let broker = TestBroker::start_with_at(ALL, at(1000));
     let mut bob = broker.client("bob").await;

@@ -6,7 +6,7 @@ use service_kit::clock::Clock;
 use wire::Timestamp;
 
 use crate::harness::v5::{Connect5, Received5, Will5, disconnect5, property};
-use crate::harness::{Octets, TestBroker, hex};
+use crate::harness::{Octets, TOKEN, TestBroker, hex};
 
 const DAYS_30: u32 = 30 * 24 * 3600;
 
@@ -211,6 +211,25 @@ async fn a_delayed_will_fires_when_the_session_ends_before() {
     let clean = Connect5 { clean_start: true, ..lasting };
     let _anew = broker.connect5(&clean).await;
     assert_eq!(reader.receive5().await.topic, "news/restarted");
+}
+
+#[tokio::test]
+async fn a_delayed_will_fires_once_when_its_client_is_forgotten() {
+    let broker = TestBroker::start();
+    let mut reader = broker.connect5(&Connect5::of("reader").lasting(5000)).await;
+    reader.subscribe5(&[], &[("news/#", 1)], &[1]).await;
+    let will = Some(Will5::after(5000, "news/wills", "gone"));
+    broker.connect5(&Connect5 { will, ..Connect5::of("mortal").lasting(5000) }).await.vanish();
+    broker.metric_becomes("broker_connections ", 1.0).await;
+    let path = format!("{}/api/v1/instances/mqtt-test/clients/GID_TEST@@@mortal", broker.http);
+    let forgotten = reqwest::Client::new().delete(path).bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!(forgotten.status(), 204);
+    assert_eq!(reader.receive5().await.payload, "gone");
+    reader.expect_silence().await;
+    reader.vanish();
+    let broker = broker.restart().await;
+    let mut reader = broker.connect5(&Connect5::of("reader").lasting(5000)).await;
+    reader.expect_silence().await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Clients: searched for, looked at, kicked.
+//! Clients: searched for, looked at, kicked, forgotten.
 
 use std::sync::Arc;
 
@@ -252,6 +252,18 @@ pub async fn kick(
     app.kick(&sent.visitor.actor(), &instance, &client_id).await?;
     sent.visitor.notice(&app, &format!("The connection of {client_id} is being closed."));
     // A client without a session is forgotten when it goes: its own page would be gone.
+    let clients = Section::Clients.path(Some(&instance));
+    Ok(Redirect::to(&clients).into_response())
+}
+
+/// `POST /instances/{instance}/clients/{client}/forget`
+pub async fn forget(
+    State(app): State<Arc<App>>,
+    Params((instance, client_id)): Params<(String, String)>,
+    Change(sent): Change,
+) -> Result<Response, Problem> {
+    app.forget_client(&sent.visitor.actor(), &instance, &client_id).await?;
+    sent.visitor.notice(&app, &format!("{client_id} is forgotten."));
     let clients = Section::Clients.path(Some(&instance));
     Ok(Redirect::to(&clients).into_response())
 }

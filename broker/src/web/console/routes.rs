@@ -58,6 +58,7 @@ fn of_instance() -> Router<Arc<App>> {
         .route("/clients", get(clients::list))
         .route("/clients/{client}", get(clients::show))
         .route("/clients/{client}/kick", post(clients::kick))
+        .route("/clients/{client}/forget", post(clients::forget))
         .route("/credentials", get(credentials::list).post(credentials::put))
         .route("/credentials/{access_key}/delete", post(credentials::delete))
         .route("/tokens", get(tokens::list).post(tokens::issue))

@@ -198,7 +198,13 @@ fn check_empty(instance: &Instance) -> Result<(), Problem> {
         return Ok(());
     }
     let left = if left.is_empty() { "the standard profile".to_owned() } else { left.join(", ") };
-    let detail = format!("instance `{}` still has {left}; only an empty one can be deleted", instance.id);
+    let mut detail = format!("instance `{}` still has {left}; only an empty one can be deleted", instance.id);
+    if instance.clients.count() > 0 {
+        detail += ". Clients that are not connected are forgotten by DELETE …/clients/{client_id}";
+    }
+    if read_locked(&instance.retained).count() > 0 {
+        detail += ". A retained message is cleared by an empty one, retained, on its topic";
+    }
     Err(Problem::conflict("instance-not-empty", detail))
 }
 
