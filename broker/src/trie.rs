@@ -15,6 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::codec::SubscriptionOptions;
 use crate::message::Qos;
 
+/// Who is subscribed, for whoever asks.
+mod who;
+
 /// A subscriber with what it needs for delivery.
 #[derive(Clone, Debug)]
 struct Entry<S> {

@@ -44,6 +44,8 @@ mod sessions;
 mod signed;
 /// Figures of one instance.
 mod statistics;
+/// Who is subscribed.
+mod subscribers;
 /// Tokens.
 mod tokens;
 /// Traces of devices and messages.

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::operations::run_to_the_end;
 use super::{
     App, admin, clients, console, device_credentials, endpoints, messages, openapi, sessions, signed,
-    statistics, tokens, traces,
+    statistics, subscribers, tokens, traces,
 };
 
 #[derive(OpenApi)]
@@ -57,6 +57,7 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(clients::disconnect))
         .routes(routes!(sessions::query))
         .routes(routes!(sessions::show))
+        .routes(routes!(subscribers::list))
         // Messages.
         .routes(routes!(messages::send))
         // Traces.

@@ -3,6 +3,7 @@
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+use crate::harness::v5::Connect5;
 use crate::harness::{Connect, TOKEN, TestBroker};
 
 fn call(broker: &TestBroker, method: Method, path: &str) -> RequestBuilder {
@@ -178,6 +179,14 @@ async fn without_a_limit_a_hundred_clients_come() {
     assert_eq!(listed.as_array().unwrap().len(), 100);
 }
 
+/// Method and path of each, and what is said of it.
+fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+    document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| (format!("{method} {path}"), operation))
+    })
+}
+
 #[tokio::test]
 async fn the_description_names_token_and_errors_of_every_operation() {
     let broker = TestBroker::start();
@@ -185,14 +194,8 @@ async fn the_description_names_token_and_errors_of_every_operation() {
         reqwest::get(format!("{}/openapi.json", broker.http)).await.unwrap().json().await.unwrap();
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert!(document["components"]["schemas"]["Problem"]["properties"]["detail"].is_object());
-    let operations = document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
-        item.as_object()
-            .unwrap()
-            .iter()
-            .map(move |(method, operation)| (format!("{method} {path}"), operation))
-    });
     let mut lines = Vec::new();
-    for (name, operation) in operations {
+    for (name, operation) in operations(&document) {
         assert!(operation["security"][0]["bearer"].is_array(), "{name}");
         let responses = operation["responses"].as_object().unwrap();
         for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
@@ -228,6 +231,7 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     post …/{instance}/sessions: 200 400 401 403 404 413 415 422 500 503
     get …/{instance}/sessions/{client_id}: 200 400 401 403 404
     get …/{instance}/statistics: 200 400 401 403 404
+    get …/{instance}/subscribers: 200 400 401 403 404 422
     get …/{instance}/tokens: 200 400 401 403 404 422
     post …/{instance}/tokens: 201 400 401 403 404 409 413 415 422 500 503
     delete …/{instance}/tokens/{token_id}: 204 400 401 403 404 500 503
@@ -333,6 +337,60 @@ async fn an_instance_that_was_used_can_be_deleted_once_its_clients_are_forgotten
     assert_eq!(send(call(&broker, Method::POST, "/mqtt-new/messages").json(&retained)).await.0, 202);
     assert_eq!(left("/mqtt-new/topics/news").await, "204 -: -");
     assert_eq!(left("/mqtt-new").await, "204 -: -");
+}
+
+#[tokio::test]
+async fn who_is_subscribed_to_a_topic_or_by_a_filter_is_told_in_pages() {
+    let broker = TestBroker::start();
+    let mut held = Vec::new();
+    for (device, filters) in [
+        ("a", vec![("news/#", 1), ("news/x", 0)]),
+        ("b", vec![("news/+", 0), ("news/y", 1)]),
+        ("c", vec![("news/x", 1)]),
+        ("d", vec![("$share/g/news/x", 1)]),
+        ("e", vec![("news/+/x", 1)]),
+    ] {
+        let connect = Connect5::of(device).lasting(3600);
+        let mut client = broker.connect5(&connect).await;
+        let codes: Vec<u8> = filters.iter().map(|(_, qos)| *qos).collect();
+        client.subscribe5(&[], &filters, &codes).await;
+        held.push(client);
+    }
+    held.remove(2).leave5(0, &[]).await;
+    let told = async |query: &str| {
+        let (status, listed) =
+            send(call(&broker, Method::GET, &format!("/mqtt-test/subscribers?{query}"))).await;
+        assert_eq!(status, 200, "{listed}");
+        let line = |one: &Value| {
+            let id = one["client_id"].as_str().unwrap().trim_start_matches("GID_TEST@@@").to_owned();
+            let state = if one["online"] == true { "+" } else { "-" };
+            format!("{id}{state}{}", one["subscriptions"])
+        };
+        listed.as_array().unwrap().iter().map(line).collect::<Vec<_>>().join(" ")
+    };
+    insta::assert_snapshot!(told("topic=news/x").await, @r#"a+[["news/#",1],["news/x",0]] b+[["news/+",0]] c-[["news/x",1]] d+[["$share/g/news/x",1]]"#);
+    insta::assert_snapshot!(told("topic=news/x&limit=2").await, @r#"a+[["news/#",1],["news/x",0]] b+[["news/+",0]]"#);
+    insta::assert_snapshot!(told("topic=news/x&limit=2&after=GID_TEST@@@b").await, @r#"c-[["news/x",1]] d+[["$share/g/news/x",1]]"#);
+    insta::assert_snapshot!(told("topic=news/x&limit=1&after=GID_TEST@@@d").await, @"");
+    insta::assert_snapshot!(told("topic=news/z/x").await, @r#"a+[["news/#",1]] e+[["news/+/x",1]]"#);
+    insta::assert_snapshot!(told("topic=news/p2p/GID_TEST@@@a").await, @"");
+    insta::assert_snapshot!(told("topic=nowhere").await, @"");
+    insta::assert_snapshot!(told("filter=news/x").await, @r#"a+[["news/x",0]] c-[["news/x",1]]"#);
+    insta::assert_snapshot!(told("filter=news/%23").await, @r#"a+[["news/#",1]]"#);
+    insta::assert_snapshot!(told("filter=news/%2B").await, @r#"b+[["news/+",0]]"#);
+    insta::assert_snapshot!(told("filter=$share/g/news/x").await, @r#"d+[["$share/g/news/x",1]]"#);
+    insta::assert_snapshot!(told("filter=$share/h/news/x").await, @"");
+    let problem = async |query: &str| {
+        answer(&broker, Method::GET, &format!("/mqtt-test/subscribers{query}"), None).await
+    };
+    insta::assert_snapshot!(problem("").await, @"400 topic-or-filter: ask for a `topic` or for a `filter`");
+    insta::assert_snapshot!(problem("?topic=a&filter=a").await, @"400 topic-or-filter: ask for a `topic` or for a `filter`");
+    insta::assert_snapshot!(problem("?topic=news/%23").await, @"422 topic-invalid: a topic has at least one character and no wildcards; ask for a `filter` instead");
+    insta::assert_snapshot!(problem("?filter=news/x%23").await, @"422 filter-invalid: the wildcards of this filter are misplaced");
+    insta::assert_snapshot!(problem("?topic=a&limit=0").await, @"422 bad-limit: limit is 0, 1 to 1000 are allowed");
+    insta::assert_snapshot!(problem("?topic=a&online=true").await, @"400 bad-query: Failed to deserialize query string: online: unknown field `online`, expected one of `topic`, `filter`, `after`, `limit`");
+    let elsewhere = answer(&broker, Method::GET, "/nowhere/subscribers?topic=a", None).await;
+    insta::assert_snapshot!(elsewhere, @"404 instance-not-found: there is no instance `nowhere`");
 }
 
 #[tokio::test]

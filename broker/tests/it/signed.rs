@@ -106,20 +106,23 @@ async fn an_access_key_may_do_what_its_api_says_and_only_in_its_instance() {
         body: r#"{"client_ids":["GID_TEST@@@a"]}"#,
         ..Ask::get("/api/v1/instances/mqtt-test/sessions", nonce)
     };
+    let subscribers =
+        |nonce| Ask { query: "topic=news/x", ..Ask::get("/api/v1/instances/mqtt-test/subscribers", nonce) };
     let forget = |nonce| Ask {
         method: Method::DELETE,
         ..Ask::get("/api/v1/instances/mqtt-test/clients/GID_TEST@@@a", nonce)
     };
     for (api, told) in [
-        (None, "403 not-allowed, 403 not-allowed, 403 not-allowed, 403 not-allowed"),
-        (Some("R"), "200, 200, 403 not-allowed, 403 not-allowed"),
-        (Some("W"), "403 not-allowed, 403 not-allowed, 404 client-not-found, 204"),
-        (Some("RW"), "200, 200, 404 client-not-found, 204"),
+        (None, "403 not-allowed, 403 not-allowed, 403 not-allowed, 403 not-allowed, 403 not-allowed"),
+        (Some("R"), "200, 200, 200, 403 not-allowed, 403 not-allowed"),
+        (Some("W"), "403 not-allowed, 403 not-allowed, 403 not-allowed, 404 client-not-found, 204"),
+        (Some("RW"), "200, 200, 200, 404 client-not-found, 204"),
     ] {
         let broker = broker_with(api, Clock::manual(START)).await;
         let answers = [
             Ask::get(GROUPS, "1").send(&broker).await,
             sessions("2").send(&broker).await,
+            subscribers("7").send(&broker).await,
             forget("6").send(&broker).await,
             put("3").send(&broker).await,
         ];
