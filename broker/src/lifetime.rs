@@ -136,7 +136,6 @@ impl Broker {
         let gone = state.session.expire(|_| true);
         let (rows, _) = self.end_session(instance, client, &mut state);
         let will = state.pending_will.take();
-        instance.clients.remove(&client.id);
         drop(state);
         if let Some(kept) = will {
             self.fire_will(instance, client, &kept);
@@ -150,7 +149,11 @@ impl Broker {
         }
         let row = RowChange::delete(Table::Clients, client.key.to_be_bytes().to_vec());
         let rows = rows.into_iter().chain([rows::delete_will(client.key), row]).collect();
-        Some(self.store.submit_rows(rows, None))
+        let epoch = self.store.submit_rows(rows, None);
+        // From here on its ID may be another's, whose row comes behind.
+        instance.clients.remove(&client.id);
+        client.freed.notify_waiters();
+        Some(epoch)
     }
 
     /// Takes out retained messages whose expiry has passed.

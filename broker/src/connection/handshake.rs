@@ -279,7 +279,7 @@ fn try_claim(
     let Newcomer { connect, admitted, origin } = newcomer;
     let mut state = locked(&client.state);
     let is_current = instance.clients.find(&client.id).is_some_and(|current| Arc::ptr_eq(&current, client));
-    if state.link.is_some() || !is_current {
+    if state.link.is_some() || state.is_forgotten || !is_current {
         return None;
     }
     let wake = Arc::new(Notify::new());

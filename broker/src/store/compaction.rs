@@ -79,7 +79,8 @@ impl Compaction {
     pub fn is_pressed(&self, log: &Log, index: &Index) -> bool {
         let live = index.total().bytes;
         let dead = log.bytes().saturating_sub(live);
-        !self.halted && (self.at.is_some() || dead > (live / PRESSED_COPIES).max(PRESSED_BYTES_MIN))
+        let has_begun = self.at.is_some_and(|(segment, _)| segment == log.oldest());
+        !self.halted && (has_begun || dead > (live / PRESSED_COPIES).max(PRESSED_BYTES_MIN))
     }
 
     /// No more steps until the next start: the oldest segment cannot be read.

@@ -150,13 +150,17 @@ impl Journal {
         {
             return Ok(false);
         }
+        let before = (self.counts.compaction_steps, self.counts.segments_dropped);
         if self.log.oldest_closed().is_none() {
             self.log.roll()?;
             self.index.prune_forgotten();
+            self.drop_unused().map_err(AppendError::Failed)?;
         }
-        self.commit(&[], Upkeep::Pressed)?;
+        if self.log.oldest_closed().is_some() {
+            self.commit(&[], Upkeep::Pressed)?;
+        }
         self.checkpointer.drop_stale(&self.log);
-        Ok(true)
+        Ok(before != (self.counts.compaction_steps, self.counts.segments_dropped))
     }
 
     /// Fills the buffer. Copies come first: an acknowledgement in the same batch must lie behind the copy.
