@@ -295,6 +295,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_does_not_work_is_told_by_readiness_and_does_not_end_it() {
+        let full = Arc::new(AtomicBool::new(false));
+        let (readiness, asked) = (Readiness::new(), full.clone());
+        let note = move || asked.load(Ordering::Acquire).then_some("the disk is full");
+        let router = standard_routes_noting(readiness.clone(), Metrics::new("test"), note);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/readyz", listener.local_addr().unwrap());
+        let lifecycle = crate::lifecycle::Lifecycle::new();
+        let stop = lifecycle.stopping();
+        lifecycle.spawn("http", serve(listener, router, Metrics::new("test"), stop));
+        let told = async || {
+            let answer = reqwest::get(&url).await.unwrap();
+            format!("{} {}", answer.status().as_u16(), answer.text().await.unwrap())
+        };
+        full.store(true, Ordering::Release);
+        assert_eq!(told().await, "503 starting\n");
+        readiness.set(true);
+        assert_eq!(told().await, "200 ready: the disk is full\n");
+        full.store(false, Ordering::Release);
+        assert_eq!(told().await, "200 ready\n");
+        lifecycle.stop();
+        lifecycle.drain().await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_server_answers_health_readiness_metrics_and_unknown_paths() {
         let (url, readiness, lifecycle) = serving().await;
         let status = async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap().status().as_u16();
