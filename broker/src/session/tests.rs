@@ -156,7 +156,7 @@ fn bounds() {
     }
     assert_eq!(session.inflight_count(), 2);
     assert_eq!(deliver(&mut session, live(5, Qos::AtLeastOnce), &mut out).0, Delivered::Overflow);
-    session.on_puback(1);
+    assert!(session.on_puback(1).unwrap().is_some());
     pump(&mut session, &mut out);
     assert_eq!(session.inflight_count(), 2);
     assert_eq!(deliver(&mut session, live(5, Qos::AtLeastOnce), &mut out).0, Delivered::Taken);
