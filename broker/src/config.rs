@@ -119,12 +119,13 @@ pub struct Limits {
     /// Connections in total that have not finished CONNECT
     #[arg(long, env = "BROKER_HANDSHAKES_MAX", default_value_t = 10_000, value_name = "N")]
     pub handshakes_max: usize,
-    /// Largest payload, in bytes
-    #[arg(long, env = "BROKER_PAYLOAD_BYTES_MAX", default_value_t = 64 * 1024, value_name = "BYTES")]
-    pub payload_bytes_max: usize,
-    /// Filters one client may subscribe to
-    #[arg(long, env = "BROKER_FILTERS_PER_CLIENT_MAX", default_value_t = 30, value_name = "N")]
-    pub filters_per_client_max: usize,
+    /// Largest payload of a message or a will, in bytes, by MQTT and by the API. The default is 65536; in the standard
+    /// profile what fits in a packet of 1048576
+    #[arg(long, env = "BROKER_PAYLOAD_BYTES_MAX", value_name = "BYTES")]
+    pub payload_bytes_max: Option<usize>,
+    /// Filters one client may subscribe to. The default is 30, and 10000 in the standard profile
+    #[arg(long, env = "BROKER_FILTERS_PER_CLIENT_MAX", value_name = "N")]
+    pub filters_per_client_max: Option<usize>,
     /// Messages sent to one client and not acknowledged
     #[arg(long, env = "BROKER_INFLIGHT_MAX", default_value_t = 1000, value_name = "N")]
     pub inflight_max: usize,
@@ -166,14 +167,18 @@ const PROPERTIES_BYTES_MAX: usize = 8 * 1024;
 /// Octets of a PUBLISH besides its payload: fixed header, topic length, longest UTF-8 topic of 64 characters, id,
 /// properties.
 const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 4 * 64 + 2 + PROPERTIES_BYTES_MAX;
+/// The same with the longest topic there can be.
+const STANDARD_OVERHEAD_BYTES: usize = 5 + 2 + 65_535 + 2 + PROPERTIES_BYTES_MAX;
 /// Largest remaining length of a packet (MQTT 3.1.1 section 2.2.3).
 const REMAINING_LENGTH_MAX: usize = 268_435_455;
 /// More of anything than a process could hold.
 const COUNT_MAX: u64 = 100_000_000;
 /// Any one message of the strict profile fits.
 const STORED_BYTES_MIN: u64 = 128 * 1024;
-/// Largest packet of the standard profile.
+/// Largest packet of the standard profile, unless its largest payload is given.
 const STANDARD_PACKET_BYTES_MAX: usize = 1024 * 1024;
+/// Largest payload of the strict profile, unless it is given.
+const STRICT_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
 impl Config {
     /// What to do about client IDs in use.
@@ -189,14 +194,30 @@ impl Config {
         Duration::from_millis(self.duplicate_probe_ms)
     }
 
-    /// Largest packet after CONNECT.
+    /// Largest payload of a message or a will.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.limits.payload_bytes_max.unwrap_or(match self.profile {
+            Profile::Strict => STRICT_PAYLOAD_BYTES_MAX,
+            // The packet is the bound.
+            Profile::Standard => STANDARD_PACKET_BYTES_MAX,
+        })
+    }
+
+    /// Largest packet after CONNECT: what a client may publish fits, with any topic it may name.
     pub fn packet_bytes_max(&self) -> usize {
-        match self.profile {
-            Profile::Strict => self.limits.payload_bytes_max + PUBLISH_OVERHEAD_BYTES,
-            Profile::Standard => {
-                STANDARD_PACKET_BYTES_MAX.max(self.limits.payload_bytes_max + PUBLISH_OVERHEAD_BYTES)
-            }
+        match (self.profile, self.limits.payload_bytes_max) {
+            (Profile::Strict, _) => self.payload_bytes_max() + PUBLISH_OVERHEAD_BYTES,
+            (Profile::Standard, None) => STANDARD_PACKET_BYTES_MAX,
+            (Profile::Standard, Some(payload)) => payload + STANDARD_OVERHEAD_BYTES,
         }
+    }
+
+    /// Filters one client may subscribe to.
+    pub fn filters_per_client_max(&self) -> usize {
+        self.limits.filters_per_client_max.unwrap_or(match self.profile {
+            Profile::Strict => 30,
+            Profile::Standard => 10_000,
+        })
     }
 
     /// How long a session nobody uses is kept.
@@ -239,8 +260,8 @@ impl Config {
             connections_max,
             unauthenticated_max,
             handshakes_max,
-            payload_bytes_max,
-            filters_per_client_max,
+            payload_bytes_max: _,
+            filters_per_client_max: _,
             inflight_max,
             waiting_max,
             waiting_bytes_max,
@@ -253,14 +274,14 @@ impl Config {
             retained_max,
             retained_bytes_max,
         } = self.limits;
-        let payload_max = number(REMAINING_LENGTH_MAX - PUBLISH_OVERHEAD_BYTES);
+        let payload_max = number(REMAINING_LENGTH_MAX - STANDARD_OVERHEAD_BYTES);
         [
             ("--duplicate-probe-ms", self.duplicate_probe_ms, 0, 60_000),
             ("--connections-max", number(connections_max), 1, COUNT_MAX),
             ("--unauthenticated-max", number(unauthenticated_max), 1, COUNT_MAX),
             ("--handshakes-max", number(handshakes_max), 1, COUNT_MAX),
-            ("--payload-bytes-max", number(payload_bytes_max), 1, payload_max),
-            ("--filters-per-client-max", number(filters_per_client_max), 1, COUNT_MAX),
+            ("--payload-bytes-max", number(self.payload_bytes_max()), 1, payload_max),
+            ("--filters-per-client-max", number(self.filters_per_client_max()), 1, COUNT_MAX),
             ("--inflight-max", number(inflight_max), 1, u64::from(u16::MAX)),
             ("--waiting-max", number(waiting_max), 1, COUNT_MAX),
             ("--waiting-bytes-max", waiting_bytes_max, 1, u64::MAX / 2),
@@ -326,7 +347,7 @@ mod tests {
     fn every_value_out_of_range_is_named_with_what_is_allowed() {
         insta::assert_snapshot!(mistakes("--connections-max 0 --payload-bytes-max 0 --inflight-max 65536 --waiting-max 0"), @r"
         --connections-max is 0; 1 to 100000000 are allowed
-        --payload-bytes-max is 0; 1 to 268426998 are allowed
+        --payload-bytes-max is 0; 1 to 268361719 are allowed
         --inflight-max is 65536; 1 to 65535 are allowed
         --waiting-max is 0; 1 to 100000000 are allowed
         ");

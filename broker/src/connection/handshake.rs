@@ -31,7 +31,7 @@ use crate::instance::Instance;
 use crate::outbox::Outbox;
 use crate::refusals::{Refused, shortened};
 use crate::rows::{self, KeptWill};
-use crate::rules::Profile;
+use crate::rules::{Profile, PublishRefusal};
 use crate::store::tables::{RowChange, Table};
 use crate::store::{Epoch, NotDurable, StoreFailed};
 use crate::sync::locked;
@@ -214,6 +214,10 @@ async fn admit(
     let admitted = authenticate(broker, connect, origin).await?;
     if let Some(method) = &connect.auth_method {
         return Err(Refusal::AuthMethod(method.chars().take(AUTH_METHOD_CHARS_SHOWN).collect()));
+    }
+    let will_bytes = connect.will.as_ref().map_or(0, |will| will.payload.len());
+    if will_bytes > broker.config.payload_bytes_max() {
+        return Err(Refusal::Will(PublishRefusal::PayloadTooLarge(will_bytes)));
     }
     let instance = broker.find_instance(&admitted.instance);
     let instance = instance.ok_or_else(|| Refusal::Credential("no such instance".to_owned()))?;

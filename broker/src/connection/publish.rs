@@ -90,7 +90,6 @@ impl Peer {
         Ok(Cow::Borrowed(publish.topic))
     }
 
-    /// MQTT 5 has a word for it when the publish is acknowledged; otherwise the connection ends.
     fn publish_refused(
         &self,
         topic: &str,

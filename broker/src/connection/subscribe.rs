@@ -159,10 +159,7 @@ impl Peer {
         }
         let state = locked(&self.client.state);
         let known = state.session.subscriptions.contains_key(filter);
-        let max = match self.broker.config.profile {
-            Profile::Strict => self.broker.config.limits.filters_per_client_max,
-            Profile::Standard => usize::MAX,
-        };
+        let max = self.broker.config.filters_per_client_max();
         if !known && state.session.subscriptions.len() >= max && subscribed == Subscribed::Matching {
             return Err(Refusal { reason: "quota", code: reason::QUOTA_EXCEEDED });
         }

@@ -32,6 +32,7 @@ mod proxy;
 mod publish;
 mod retained_and_wills;
 mod signed;
+mod standard_bounds;
 mod standard_profile;
 mod standard_profile_v5;
 mod status_events;

@@ -42,7 +42,7 @@ impl App {
         order: MessageOrder,
     ) -> Result<String, Problem> {
         let instance = self.instance(instance)?;
-        let max = self.broker.config.limits.payload_bytes_max;
+        let max = self.broker.config.payload_bytes_max();
         if order.payload.len() > max {
             let detail = format!("at most {max} bytes are allowed");
             return Err(Problem::unprocessable("payload-too-large", detail));
