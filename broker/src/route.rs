@@ -75,7 +75,7 @@ pub struct Routed {
     pub id: MessageId,
     /// The batch of the store that must be durable before the publisher is answered.
     pub epoch: Epoch,
-    /// Whether there was anybody it is for.
+    /// Whether anybody subscribed to it, the publisher included that does not want its own.
     pub has_receiver: bool,
     /// It went to nobody: part of it must be stored, and there is no room.
     pub is_refused: bool,
@@ -161,9 +161,9 @@ impl Broker {
         let retained_epoch = self.retain(&retained, sender);
         let wanted = Wanted { topic: retained.topic(), publisher: sender.key, is_here: is_open };
         let sample = self.metrics.timings.matching();
-        read_locked(&sender.instance.subscriptions).matches(&wanted, &mut deliveries.matches);
+        let has_receiver =
+            read_locked(&sender.instance.subscriptions).matches(&wanted, &mut deliveries.matches);
         self.metrics.timings.matched(&sample);
-        let has_receiver = !deliveries.matches.is_empty();
         let is_stored = |found: &Match<Arc<Client>>| self.is_stored(found, retained.qos);
         if self.store.is_refusing() && deliveries.matches.iter().any(is_stored) {
             deliveries.matches.clear();

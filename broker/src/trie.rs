@@ -194,10 +194,11 @@ impl<S: Clone> Trie<S> {
         removed
     }
 
-    /// Every subscriber of the topic, each once, and one member of each share that matches.
-    pub fn matches(&self, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) {
+    /// Every subscriber of the topic, each once, and one member of each share that matches. Whether any subscription
+    /// matches, also one that does not want its own messages.
+    pub fn matches(&self, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) -> bool {
         found.clear();
-        collect(&self.root, Some(wanted.topic), wanted, found);
+        let is_withheld = collect(&self.root, Some(wanted.topic), wanted, found);
         if found.len() > 1 {
             found.sort_by_key(|one| (one.key, one.shared));
             found.dedup_by(|next, kept| {
@@ -210,6 +211,7 @@ impl<S: Clone> Trie<S> {
                 same
             });
         }
+        is_withheld || !found.is_empty()
     }
 }
 
@@ -254,32 +256,43 @@ fn remove_entry<S>(entries: &mut Vec<Entry<S>>, key: u32) -> bool {
     true
 }
 
-/// `rest` is what is left of the topic, `None` past its last level.
-fn collect<S: Clone>(node: &Node<S>, rest: Option<&str>, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) {
+/// `rest` is what is left of the topic, `None` past its last level. Whether a subscription that matches does not want it.
+fn collect<S: Clone>(
+    node: &Node<S>,
+    rest: Option<&str>,
+    wanted: &Wanted<'_, S>,
+    found: &mut Vec<Match<S>>,
+) -> bool {
     // A topic is whole only at the root, so this is a first level that begins with `$`.
     let no_wildcards = rest.is_some_and(|rest| rest.len() == wanted.topic.len() && rest.starts_with('$'));
-    if !no_wildcards {
-        take(&node.below, wanted, found);
-    }
+    let mut is_withheld = !no_wildcards && take(&node.below, wanted, found);
     let Some(rest) = rest else {
-        take(&node.here, wanted, found);
-        return;
+        return is_withheld | take(&node.here, wanted, found);
     };
     let (level, deeper) = rest.split_once('/').map_or((rest, None), |(level, deeper)| (level, Some(deeper)));
     if let Some(child) = node.exact.get(level) {
-        collect(child, deeper, wanted, found);
+        is_withheld |= collect(child, deeper, wanted, found);
     }
     if let Some(child) = node.any.as_ref().filter(|_| !no_wildcards) {
-        collect(child, deeper, wanted, found);
+        is_withheld |= collect(child, deeper, wanted, found);
     }
+    is_withheld
 }
 
-fn take<S: Clone>(entries: &Entries<S>, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) {
-    let own = entries.own.iter().filter(|entry| !entry.options.no_local || entry.key != wanted.publisher);
-    found.extend(own.map(|entry| found_by(entry, false)));
+/// Whether one of them does not want it.
+fn take<S: Clone>(entries: &Entries<S>, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) -> bool {
+    let mut is_withheld = false;
+    for entry in &entries.own {
+        if entry.options.no_local && entry.key == wanted.publisher {
+            is_withheld = true;
+        } else {
+            found.push(found_by(entry, false));
+        }
+    }
     let shares = entries.shares.iter().flat_map(|shares| shares.iter());
     found
         .extend(shares.filter_map(|share| next_of(share, wanted.is_here)).map(|entry| found_by(entry, true)));
+    is_withheld
 }
 
 fn found_by<S: Clone>(entry: &Entry<S>, shared: bool) -> Match<S> {
@@ -383,6 +396,13 @@ mod tests {
         trie.insert(Place::of("a"), 2, no_local, true);
         let found: Vec<u32> = look(&trie, "a", 1).iter().map(|one| one.key).collect();
         assert_eq!(found, [2]);
+        trie.remove(Place::of("a"), 2);
+        let mut found = Vec::new();
+        for (topic, matches) in [("a", true), ("b", false)] {
+            let wanted = Wanted { topic, publisher: 1, is_here: |here| *here };
+            assert_eq!(trie.matches(&wanted, &mut found), matches, "{topic}");
+            assert!(found.is_empty());
+        }
     }
 
     #[test]

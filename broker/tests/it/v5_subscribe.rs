@@ -94,7 +94,9 @@ async fn no_local_keeps_ones_own_messages_away() {
     let broker = TestBroker::start();
     let mut client = broker.client5("a").await;
     client.subscribe5(&[], &[("news/own", 1), ("news/#", 1 | NO_LOCAL)], &[1, 1]).await;
-    client.publish5("news/x", &[], "mine", 0x10).await;
+    // 0x10 would say that nobody subscribed; one did, and does not want it.
+    client.publish5("news/x", &[], "mine", 0).await;
+    client.publish5("up/a", &[], "nobody's", 0x10).await;
     client.expect_silence().await;
     // Another filter that matches brings it all the same.
     client.send(&publish5(0, "news/own", 0, &[], "mine too")).await;
@@ -112,7 +114,7 @@ async fn no_local_survives_a_restart() {
     client.subscribe5(&[], &[("news/#", 1 | NO_LOCAL | AS_PUBLISHED)], &[1]).await;
     let broker = broker.restart().await;
     let mut client = broker.connect5(&lasting).await;
-    client.publish5("news/x", &[], "mine", 0x10).await;
+    client.publish5("news/x", &[], "mine", 0).await;
     client.expect_silence().await;
     let mut other = broker.client5("b").await;
     other.send(&publish5(1, "news/x", 0, &[], "theirs")).await;
