@@ -33,6 +33,9 @@ pub enum Fault {
     /// PUBLISH.
     #[error("[MQTT-3.3.4-9] more than {0} messages of QoS 2 are open")]
     ReceiveMax(usize),
+    /// PUBLISH, in the standard profile.
+    #[error("the same message of QoS 2 came {0} times on one connection without PUBREL")]
+    Repeated(u8),
     /// PUBACK, PUBREC, PUBCOMP.
     #[error("[MQTT-4.8.0-1] {0} of packet identifier {1} is not what its message of QoS {2} waits for")]
     WrongAck(AckKind, u16, u8),
@@ -57,6 +60,7 @@ impl Fault {
             | Fault::ExpiryFromZero
             | Fault::NoTopic
             | Fault::AliasUnknown(_)
+            | Fault::Repeated(_)
             | Fault::WrongAck(..)
             | Fault::SharedNoLocal => reason::PROTOCOL_ERROR,
             Fault::AliasRange(_) => reason::TOPIC_ALIAS_INVALID,

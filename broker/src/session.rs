@@ -10,7 +10,7 @@
 //! it is sent again with DUP. A message that lives in memory only is gone with the connection.
 //! The mailbox (P2P messages from the store) belongs to the client ID: a clean session does not empty it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use wire::Timestamp;
@@ -24,7 +24,7 @@ use crate::stored::Stored;
 use crate::trie::Place;
 pub use outgoing::{Body, Delivered, Loss, Lost, Outgoing, Sent, SubscriptionIds};
 use restore::given_up;
-pub use under_way::{Release, WrongKind};
+pub use under_way::{Opening, Release, WrongKind};
 
 #[derive(Debug)]
 struct Waiting {
@@ -81,7 +81,8 @@ pub struct Session {
     stored: usize,
     inflight: VecDeque<Inflight>,
     next_packet_id: u16,
-    receiving: BTreeSet<u16>,
+    /// QoS 2 identifiers the client has open, and how often the connection has brought each.
+    receiving: BTreeMap<u16, u8>,
     /// So many from there on are free.
     free_ahead: u16,
     /// Stored messages that were given an identifier since it was asked last: sequence number, identifier.
@@ -104,7 +105,7 @@ impl Session {
             stored: 0,
             inflight: VecDeque::new(),
             next_packet_id: 1,
-            receiving: BTreeSet::new(),
+            receiving: BTreeMap::new(),
             free_ahead: 0,
             newly_sent: Vec::new(),
         }
@@ -123,11 +124,6 @@ impl Session {
     /// Messages sent and not acknowledged.
     pub fn inflight_count(&self) -> usize {
         self.inflight.len()
-    }
-
-    /// QoS 2 packet identifiers the client has open.
-    pub fn receiving(&self) -> &BTreeSet<u16> {
-        &self.receiving
     }
 
     /// A message for a client without a connection. What is not stored is gone at once.
@@ -286,6 +282,7 @@ impl Session {
                 Body::Live(_) => dropped.push(waiting.outgoing.body),
             }
         }
+        self.receiving.values_mut().for_each(|receipts| *receipts = 0);
         self.live_waiting = 0;
         self.live_waiting_bytes = 0;
         self.live_inflight_bytes = 0;

@@ -8,10 +8,14 @@ use crate::codec::answer::{Ack, AckKind};
 use crate::codec::reason;
 use crate::fault::Fault;
 use crate::message::Qos;
-use crate::session::{Body, WrongKind};
+use crate::rules::Profile;
+use crate::session::{Body, Opening, WrongKind};
 use crate::store::Epoch;
 use crate::store::record::Receipt;
 use crate::sync::locked;
+
+/// How often a connection may bring the same QoS 2 message, in the standard profile.
+const QOS2_RECEIPTS_MAX: u8 = 2;
 
 /// Acknowledgements of one read batch.
 pub(super) type Acks = Vec<Due>;
@@ -31,11 +35,20 @@ pub(super) fn ack_of(qos: Qos) -> Option<AckKind> {
 }
 
 impl Peer {
-    /// QoS 2: whether the identifier is new; a repetition is answered and not routed again.
+    /// QoS 2: whether the identifier is new; a repetition is answered and not routed again. In the standard profile a
+    /// client that repeats it once more has not heard PUBREC twice, and would go on for ever.
     pub(super) fn opens_identifier(&self, packet_id: u16) -> Result<bool, CloseReason> {
-        let is_new = locked(&self.client.state).session.on_publish_qos2(packet_id);
-        let max = self.broker.config.session_limits().receiving_max;
-        is_new.ok_or_else(|| self.fault(Fault::ReceiveMax(max)))
+        let config = &self.broker.config;
+        let is_bounded = config.profile == Profile::Standard;
+        let opening = locked(&self.client.state).session.on_publish_qos2(packet_id);
+        match opening {
+            Opening::New => Ok(true),
+            Opening::Again { receipts } if is_bounded && receipts > QOS2_RECEIPTS_MAX => {
+                Err(self.fault(Fault::Repeated(receipts)))
+            }
+            Opening::Again { .. } => Ok(false),
+            Opening::TooMany => Err(self.fault(Fault::ReceiveMax(config.session_limits().receiving_max))),
+        }
     }
 
     pub(super) fn on_pubrel(&self, packet_id: u16, acks: &mut Acks) {

@@ -42,7 +42,7 @@ impl Session {
 
     /// Recovery: the client had this QoS 2 identifier open.
     pub fn restore_receiving(&mut self, packet_id: u16) {
-        self.receiving.insert(packet_id);
+        self.receiving.insert(packet_id, 0);
     }
 
     /// Recovery: this message waits. Under an identifier, when it was under way before: it goes out first, with DUP.

@@ -1,6 +1,7 @@
 //! Transcripts and properties of the session core.
 
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use wire::Timestamp;
 
 use super::*;
@@ -170,10 +171,12 @@ fn bounds() {
         (1..=8).filter_map(|seq| absent.keep(mailbox(seq))).map(|lost| lost.stored.unwrap().seq).collect();
     assert_eq!(dropped, [1, 2], "the oldest go first");
 
-    assert_eq!(absent.on_publish_qos2(7), Some(true));
-    assert_eq!(absent.on_publish_qos2(7), Some(false));
-    assert_eq!(absent.on_publish_qos2(8), Some(true));
-    assert_eq!(absent.on_publish_qos2(9), None);
+    assert_eq!(absent.on_publish_qos2(7), Opening::New);
+    assert_eq!(absent.on_publish_qos2(7), Opening::Again { receipts: 2 });
+    assert_eq!(absent.on_publish_qos2(8), Opening::New);
+    assert_eq!(absent.on_publish_qos2(9), Opening::TooMany);
+    absent.disconnected();
+    assert_eq!(absent.on_publish_qos2(7), Opening::Again { receipts: 1 });
     assert!(absent.on_pubrel(7));
     assert!(!absent.on_pubrel(7));
 }

@@ -25,6 +25,20 @@ pub enum Release {
     Settling(Option<Body>),
 }
 
+/// What a QoS 2 PUBLISH from the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A message that was not there before.
+    New,
+    /// A repetition: so often this connection has brought it.
+    Again {
+        /// The first time included.
+        receipts: u8,
+    },
+    /// The client has too many open.
+    TooMany,
+}
+
 impl Session {
     /// Identifiers are given in turn. How far the next one in use is ahead is looked up when that many were given: once
     /// in 65,535 messages, unless some are in use for so long.
@@ -105,20 +119,22 @@ impl Session {
         Some(body)
     }
 
-    /// A QoS 2 PUBLISH from the client: whether it is new. `None` when the client has too many open.
-    pub fn on_publish_qos2(&mut self, packet_id: u16) -> Option<bool> {
-        if self.receiving.contains(&packet_id) {
-            return Some(false);
+    /// A QoS 2 PUBLISH from the client.
+    pub fn on_publish_qos2(&mut self, packet_id: u16) -> Opening {
+        if let Some(receipts) = self.receiving.get_mut(&packet_id) {
+            *receipts = receipts.saturating_add(1);
+            return Opening::Again { receipts: *receipts };
         }
         if self.receiving.len() >= self.limits.receiving_max {
-            return None;
+            return Opening::TooMany;
         }
-        Some(self.receiving.insert(packet_id))
+        self.receiving.insert(packet_id, 1);
+        Opening::New
     }
 
     /// PUBREL from the client: whether the identifier was open.
     pub fn on_pubrel(&mut self, packet_id: u16) -> bool {
-        self.receiving.remove(&packet_id)
+        self.receiving.remove(&packet_id).is_some()
     }
 }
 
