@@ -5,7 +5,7 @@
 //! will fires, perhaps after a restart ─▶ Authenticator::permissions_of ─▶ Permissions
 //! ```
 //! [`BuiltIn`] is the broker's own: the three modes of Message Queue for MQTT, and anybody in the standard profile.
-//! `examples/embedded.rs` has another one.
+//! `examples/embedded/main.rs` has another one.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;

@@ -18,7 +18,7 @@ use wire::topic::{P2P_LEVEL, ParseTopicError, is_p2p, parent_of, wildcards_are_w
 use wire::{GroupId, P2pAddress, Topic, TopicFilter};
 
 /// Deepest topic of the standard profile, in levels.
-pub const STANDARD_LEVELS_MAX: usize = 128;
+pub const STANDARD_LEVELS_MAX: usize = 201;
 /// Stands for the connected client's DeviceID in a grant.
 pub const DEVICE_PLACEHOLDER: &str = "{device}";
 /// Longest grant or parent topic, in characters.
@@ -213,9 +213,15 @@ pub enum PublishRefusal {
     /// Not a topic, or a P2P topic that names no client.
     #[error("the topic is not valid")]
     Topic(#[source] ParseTopicError),
-    /// The standard profile's own limits.
-    #[error("the topic is empty, has a wildcard, or more than {STANDARD_LEVELS_MAX} levels")]
+    /// Standard profile.
+    #[error("the topic is empty or has a wildcard")]
     StandardTopic,
+    /// Standard profile: deeper than anybody needs.
+    #[error("the topic has more than {STANDARD_LEVELS_MAX} levels")]
+    TooDeep,
+    /// Standard profile: what the broker says of itself, and the names of shared subscriptions.
+    #[error("`{0}` is reserved: clients do not publish to $SYS and $share")]
+    Reserved(String),
     /// One of the broker's own.
     #[error("`{0}` is a system topic, which clients do not publish to")]
     SystemTopic(String),
@@ -236,9 +242,10 @@ impl PublishRefusal {
         match self {
             PublishRefusal::Topic(_)
             | PublishRefusal::StandardTopic
+            | PublishRefusal::TooDeep
             | PublishRefusal::SystemTopic(_)
             | PublishRefusal::UnknownParent(_) => reason::TOPIC_NAME_INVALID,
-            PublishRefusal::NotAllowed(_) => reason::NOT_AUTHORIZED,
+            PublishRefusal::Reserved(_) | PublishRefusal::NotAllowed(_) => reason::NOT_AUTHORIZED,
             PublishRefusal::PayloadTooLarge(_) => reason::PACKET_TOO_LARGE,
         }
     }
@@ -247,6 +254,8 @@ impl PublishRefusal {
     pub fn reason(&self) -> &'static str {
         match self {
             PublishRefusal::Topic(_) | PublishRefusal::StandardTopic => "topic_invalid",
+            PublishRefusal::TooDeep => "too_deep",
+            PublishRefusal::Reserved(_) => "reserved_topic",
             PublishRefusal::SystemTopic(_) => "system_topic",
             PublishRefusal::UnknownParent(_) => "parent_unknown",
             PublishRefusal::NotAllowed(_) => "not_authorized",
@@ -384,10 +393,16 @@ impl Rules {
     }
 }
 
-/// The standard profile: any topic without wildcards, unless the embedding program says otherwise.
+/// The standard profile: any topic without wildcards that is not the broker's own, unless the embedding program says otherwise.
 pub fn check_standard_topic(topic: &str, permissions: &Permissions) -> Result<Destination, PublishRefusal> {
-    if topic.is_empty() || topic.contains(['+', '#']) || is_too_deep(topic) {
+    if topic.is_empty() || topic.contains(['+', '#']) {
         return Err(PublishRefusal::StandardTopic);
+    }
+    if is_too_deep(topic) {
+        return Err(PublishRefusal::TooDeep);
+    }
+    if matches!(parent_of(topic), "$SYS" | "$share") {
+        return Err(PublishRefusal::Reserved(topic.to_owned()));
     }
     if !permissions.may_write(topic) {
         return Err(PublishRefusal::NotAllowed(topic.to_owned()));

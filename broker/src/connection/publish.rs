@@ -102,32 +102,53 @@ impl Peer {
         let event = Event::new(self.broker.clock.now(), Action::PubRefused, &self.client.id);
         let event = event.of_message(MessageId::NONE, topic, publish.qos).failed(reason);
         self.client.account.tell(&Event { code: Some(refusal.code()), ..event });
-        let too_large = matches!(refusal, PublishRefusal::PayloadTooLarge(_));
-        let stays = self.version == Version::V5 && !too_large;
-        let ack = ack_of(publish.qos).filter(|_| stays);
+        let answer = self.answer_to_refused(publish, refusal);
         if self.broker.logs_refusal(Refused::Publish, reason) {
             let cause = std::error::Error::source(refusal).map(tracing::field::display);
             let topic = shortened(topic);
-            if ack.is_none() {
+            if answer.is_err() {
                 info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused, connection closed");
             } else {
                 info!(client.id = %self.client.id, topic, reason, %refusal, cause, "publish refused");
             }
         }
-        let Some(kind) = ack else {
+        if answer.is_err() {
             self.tell_mismatch(refusal);
-            return Err(CloseReason::PublishRefused(refusal.code(), reason));
-        };
-        let reason = refusal.code();
-        acks.push(due(Epoch::PAST, Ack { kind, packet_id: publish.packet_id, reason }));
+        }
+        acks.extend(answer?.map(|ack| due(Epoch::PAST, ack)));
         Ok(())
+    }
+
+    /// MQTT 5 has a word for it when the publish is acknowledged; otherwise the connection ends. What a client says in
+    /// the broker's own name is dropped and nothing more (MQTT section 4.7.2).
+    fn answer_to_refused(
+        &self,
+        publish: &IncomingPublish<'_>,
+        refusal: &PublishRefusal,
+    ) -> Result<Option<Ack>, CloseReason> {
+        let code = refusal.code();
+        let ends = CloseReason::PublishRefused(code, refusal.reason());
+        let ack = |reason| ack_of(publish.qos).map(|kind| Ack { kind, packet_id: publish.packet_id, reason });
+        match refusal {
+            PublishRefusal::PayloadTooLarge(_) | PublishRefusal::TooDeep => Err(ends),
+            PublishRefusal::Reserved(_) => Ok(match self.version {
+                Version::V4 => ack(reason::SUCCESS),
+                Version::V5 => ack(code),
+            }),
+            PublishRefusal::Topic(_)
+            | PublishRefusal::StandardTopic
+            | PublishRefusal::SystemTopic(_)
+            | PublishRefusal::UnknownParent(_)
+            | PublishRefusal::NotAllowed(_) => match self.version {
+                Version::V4 => Err(ends),
+                Version::V5 => ack(code).map(Some).ok_or(ends),
+            },
+        }
     }
 
     /// Where a publish leads; remembered, since most clients publish to one topic.
     fn approve(&mut self, topic: &str, payload_bytes: usize) -> Result<Destination, PublishRefusal> {
-        if payload_bytes > self.broker.config.limits.payload_bytes_max
-            && self.broker.config.profile == Profile::Strict
-        {
+        if payload_bytes > self.broker.config.payload_bytes_max() {
             return Err(PublishRefusal::PayloadTooLarge(payload_bytes));
         }
         let rules_version = self.instance.rules_version();

@@ -98,7 +98,7 @@ impl Peer {
 
     /// Standard profile: nobody subscribes so deep but to do harm, so the connection ends.
     fn refuse_too_deep(&self, subscribe: &Subscribe) -> Result<(), CloseReason> {
-        let deep = subscribe.filters.iter().find(|(filter, _)| is_too_deep(filter));
+        let deep = subscribe.filters.iter().find(|(filter, _)| is_too_deep(Place::of(filter).filter));
         match deep.filter(|_| self.broker.config.profile == Profile::Standard) {
             Some((filter, _)) => {
                 let refusal = Refusal { reason: "too_deep", code: reason::TOPIC_FILTER_INVALID };
