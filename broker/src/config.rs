@@ -123,7 +123,8 @@ pub struct Limits {
     /// profile what fits in a packet of 1048576
     #[arg(long, env = "BROKER_PAYLOAD_BYTES_MAX", value_name = "BYTES")]
     pub payload_bytes_max: Option<usize>,
-    /// Filters one client may subscribe to. The default is 30, and 10000 in the standard profile
+    /// Filters one client may subscribe to. The default is 30, and 10000 in the standard profile, where their octets and
+    /// levels are bounded with it (docs/wire.md)
     #[arg(long, env = "BROKER_FILTERS_PER_CLIENT_MAX", value_name = "N")]
     pub filters_per_client_max: Option<usize>,
     /// Messages sent to one client and not acknowledged
@@ -177,6 +178,10 @@ const COUNT_MAX: u64 = 100_000_000;
 const STORED_BYTES_MIN: u64 = 128 * 1024;
 /// Largest packet of the standard profile, unless its largest payload is given.
 const STANDARD_PACKET_BYTES_MAX: usize = 1024 * 1024;
+/// What a filter of the standard profile may weigh if there are as many as may be.
+const FILTER_WEIGHT: usize = 200;
+/// The longest filter there can be fits.
+const FILTERS_WEIGHT_MIN: usize = 128 * 1024;
 /// Largest payload of the strict profile, unless it is given.
 const STRICT_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -218,6 +223,16 @@ impl Config {
             Profile::Strict => 30,
             Profile::Standard => 10_000,
         })
+    }
+
+    /// What the filters of one client may weigh together. In the strict profile they are short.
+    pub fn filters_weight_max(&self) -> usize {
+        match self.profile {
+            Profile::Strict => usize::MAX,
+            Profile::Standard => {
+                FILTERS_WEIGHT_MIN.max(self.filters_per_client_max().saturating_mul(FILTER_WEIGHT))
+            }
+        }
     }
 
     /// How long a session nobody uses is kept.

@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 use wire::Timestamp;
 
-use crate::codec::SubscriptionOptions;
 use crate::codec::answer::{self, Ack, AckKind};
 use crate::codec::publish::OutgoingPublish;
 use crate::message::{Message, Qos};
 use crate::outbox::Outbox;
 use crate::stored::Stored;
 use crate::trie::Place;
+pub use filters::{Filters, weight_of};
 pub use outgoing::{Body, Delivered, Loss, Lost, Outgoing, Sent, SubscriptionIds};
 use restore::given_up;
 pub use under_way::{Opening, Release, WrongKind};
@@ -73,7 +73,7 @@ pub struct SessionLimits {
 pub struct Session {
     limits: SessionLimits,
     /// What it subscribed to.
-    pub subscriptions: BTreeMap<String, SubscriptionOptions>,
+    pub subscriptions: Filters,
     waiting: VecDeque<Waiting>,
     live_waiting: usize,
     live_waiting_bytes: u64,
@@ -97,7 +97,7 @@ impl Session {
     pub fn new(limits: SessionLimits) -> Self {
         Session {
             limits,
-            subscriptions: BTreeMap::new(),
+            subscriptions: Filters::default(),
             waiting: VecDeque::new(),
             live_waiting: 0,
             live_waiting_bytes: 0,
@@ -308,6 +308,8 @@ fn put_ack(ack: Ack, out: &mut Outbox) {
     out.put(&octets[..count]);
 }
 
+/// What one client subscribed to.
+mod filters;
 /// A message on its way to one client.
 mod outgoing;
 /// What leaves the queues unsent, and what a restart brings back.

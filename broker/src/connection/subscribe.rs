@@ -18,7 +18,7 @@ use crate::retained::Page;
 use crate::route::DISK_FULL;
 use crate::rows;
 use crate::rules::{Profile, SubscribeRefusal, Subscribed, is_too_deep, split_share};
-use crate::session::{Body, Outgoing, Sent, Session, SubscriptionIds, Way};
+use crate::session::{Body, Outgoing, Sent, Session, SubscriptionIds, Way, weight_of};
 use crate::store::Epoch;
 use crate::store::record::Target;
 use crate::store::tables::RowChange;
@@ -157,13 +157,21 @@ impl Peer {
         if !self.clean && self.broker.store.is_refusing() {
             return Err(Refusal { reason: DISK_FULL, code: reason::QUOTA_EXCEEDED });
         }
-        let state = locked(&self.client.state);
-        let known = state.session.subscriptions.contains_key(filter);
-        let max = self.broker.config.filters_per_client_max();
-        if !known && state.session.subscriptions.len() >= max && subscribed == Subscribed::Matching {
+        if subscribed == Subscribed::Matching && !self.has_room_for_filter(filter) {
             return Err(Refusal { reason: "quota", code: reason::QUOTA_EXCEEDED });
         }
         Ok(subscribed)
+    }
+
+    /// Whether the client may have one more; one that it has takes no room.
+    fn has_room_for_filter(&self, filter: &str) -> bool {
+        let config = &self.broker.config;
+        let filters = &locked(&self.client.state).session.subscriptions;
+        let is_within = || {
+            filters.len() < config.filters_per_client_max()
+                && filters.weight().saturating_add(weight_of(filter)) <= config.filters_weight_max()
+        };
+        filters.contains_key(filter) || is_within()
     }
 
     /// Whether the subscription is new.
@@ -258,7 +266,7 @@ impl Peer {
             self.retained_due.remove(filter);
         }
         let mut state = locked(&self.client.state);
-        let mut code = |filter| match state.session.subscriptions.remove(filter) {
+        let mut code = |filter: &String| match state.session.subscriptions.remove(filter) {
             Some(_) => reason::SUCCESS,
             None => reason::NO_SUBSCRIPTION_EXISTED,
         };

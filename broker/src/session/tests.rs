@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wire::Timestamp;
 
 use super::*;
-use crate::codec::{ClientLimits, Packet, Version, frame, read, reason};
+use crate::codec::{ClientLimits, Packet, SubscriptionOptions, Version, frame, read, reason};
 use crate::dialect::Dialect;
 use crate::stored::GivenUp;
 

@@ -33,6 +33,21 @@ async fn ten_thousand_filters_of_one_client_and_no_more() {
 }
 
 #[tokio::test]
+async fn filters_of_one_client_are_bounded_in_octets_and_levels_too() {
+    let broker = TestBroker::start_with(&["--profile", "standard", "--filters-per-client-max", "1000"]);
+    let mut client = anybody(&broker, "greedy").await;
+    // Each is 400 octets and 201 levels, and weighs 400 + 16 * 201: 55 of them are within 200 for each of 1,000.
+    let deep = |number: u32| format!("{number:0200}{}", "/".repeat(200));
+    for number in 0..55 {
+        client.subscribe(&[(&deep(number), 0)], &[0]).await;
+    }
+    client.subscribe(&[(&deep(55), 0), (&deep(0), 1), ("short", 0)], &[0x80, 1, 0]).await;
+    client.exchange(&unsubscribe(3, &[&deep(1)]), &[0xB0, 2, 0, 3]).await;
+    client.subscribe(&[(&deep(55), 0), (&deep(56), 0)], &[0, 0x80]).await;
+    expect_two_refused(&broker, "subscribe", "quota").await;
+}
+
+#[tokio::test]
 async fn a_number_of_filters_that_is_given_holds_in_both_profiles() {
     let broker = TestBroker::start_with(&["--profile", "standard", "--filters-per-client-max", "2"]);
     let mut older = anybody(&broker, "older").await;
