@@ -7,15 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::codec::reason;
 use crate::endpoints::Hosts;
 use crate::permissions::Permissions;
 use crate::system;
 use crate::trie::Place;
 use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
-use wire::topic::{P2P_LEVEL, ParseTopicError, is_p2p, parent_of, wildcards_are_well_placed};
+use wire::topic::{P2P_LEVEL, is_p2p, parent_of, wildcards_are_well_placed};
 use wire::{GroupId, P2pAddress, Topic, TopicFilter};
+
+/// ● Why a publish or a filter is refused.
+mod refusal;
+
+pub use refusal::{PublishRefusal, SubscribeRefusal};
 
 /// Deepest topic of the standard profile, in levels.
 pub const STANDARD_LEVELS_MAX: usize = 201;
@@ -205,120 +209,6 @@ pub enum Destination {
     Subscribers,
     /// To one client, by its ID.
     Client(String),
-}
-
-/// Why a publish is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishRefusal {
-    /// Not a topic, or a P2P topic that names no client.
-    #[error("the topic is not valid")]
-    Topic(#[source] ParseTopicError),
-    /// Standard profile.
-    #[error("the topic is empty or has a wildcard")]
-    StandardTopic,
-    /// Standard profile: deeper than anybody needs.
-    #[error("the topic has more than {STANDARD_LEVELS_MAX} levels")]
-    TooDeep,
-    /// Standard profile: what the broker says of itself, and the names of shared subscriptions.
-    #[error("`{0}` is reserved: clients do not publish to $SYS and $share")]
-    Reserved(String),
-    /// One of the broker's own.
-    #[error("`{0}` is a system topic, which clients do not publish to")]
-    SystemTopic(String),
-    /// Nobody created the parent topic.
-    #[error("parent topic `{0}` does not exist")]
-    UnknownParent(String),
-    /// No grant.
-    #[error("no grant to publish to `{0}`")]
-    NotAllowed(String),
-    /// More than a message may carry.
-    #[error("the payload of {0} octets is larger than this instance takes")]
-    PayloadTooLarge(usize),
-}
-
-impl PublishRefusal {
-    /// The reason code of MQTT 5.
-    pub fn code(&self) -> u8 {
-        match self {
-            PublishRefusal::Topic(_)
-            | PublishRefusal::StandardTopic
-            | PublishRefusal::TooDeep
-            | PublishRefusal::SystemTopic(_)
-            | PublishRefusal::UnknownParent(_) => reason::TOPIC_NAME_INVALID,
-            PublishRefusal::Reserved(_) | PublishRefusal::NotAllowed(_) => reason::NOT_AUTHORIZED,
-            PublishRefusal::PayloadTooLarge(_) => reason::PACKET_TOO_LARGE,
-        }
-    }
-
-    /// For metrics: a word per reason.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            PublishRefusal::Topic(_) | PublishRefusal::StandardTopic => "topic_invalid",
-            PublishRefusal::TooDeep => "too_deep",
-            PublishRefusal::Reserved(_) => "reserved_topic",
-            PublishRefusal::SystemTopic(_) => "system_topic",
-            PublishRefusal::UnknownParent(_) => "parent_unknown",
-            PublishRefusal::NotAllowed(_) => "not_authorized",
-            PublishRefusal::PayloadTooLarge(_) => "payload_too_large",
-        }
-    }
-}
-
-/// Why a filter is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubscribeRefusal {
-    /// Not a filter.
-    #[error("the filter is not valid")]
-    Filter(#[source] ParseTopicError),
-    /// The standard profile's own limits.
-    #[error("the filter is empty, has a misplaced wildcard, or more than {STANDARD_LEVELS_MAX} levels")]
-    StandardFilter,
-    /// Not `$share/<name>/<filter>`.
-    #[error("a shared subscription is $share/<name>/<filter>, and its name has no + # or /")]
-    Share,
-    /// An administrator of the standard profile refuses it.
-    #[error("nobody may subscribe to `{0}`")]
-    Refused(String),
-    /// One of the broker's own that nobody can read.
-    #[error("`{0}` is a system topic; only $SYS/status/<GroupID> of a group that exists can be read")]
-    SystemTopic(String),
-    /// Nobody created the parent topic.
-    #[error("parent topic `{0}` does not exist")]
-    UnknownParent(String),
-    /// No grant.
-    #[error("no grant to subscribe to `{0}`")]
-    NotAllowed(String),
-    /// A P2P filter of somebody else.
-    #[error("`{0}` is the P2P filter of another client")]
-    OthersP2p(String),
-}
-
-impl SubscribeRefusal {
-    /// The reason code of MQTT 5.
-    pub fn code(&self) -> u8 {
-        match self {
-            SubscribeRefusal::Filter(_)
-            | SubscribeRefusal::StandardFilter
-            | SubscribeRefusal::Share
-            | SubscribeRefusal::SystemTopic(_)
-            | SubscribeRefusal::UnknownParent(_) => reason::TOPIC_FILTER_INVALID,
-            SubscribeRefusal::Refused(_) => reason::UNSPECIFIED,
-            SubscribeRefusal::NotAllowed(_) | SubscribeRefusal::OthersP2p(_) => reason::NOT_AUTHORIZED,
-        }
-    }
-
-    /// For metrics: a word per reason.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            SubscribeRefusal::Filter(_) | SubscribeRefusal::StandardFilter | SubscribeRefusal::Share => {
-                "filter_invalid"
-            }
-            SubscribeRefusal::Refused(_) => "refused_filter",
-            SubscribeRefusal::SystemTopic(_) => "system_topic",
-            SubscribeRefusal::UnknownParent(_) => "parent_unknown",
-            SubscribeRefusal::NotAllowed(_) | SubscribeRefusal::OthersP2p(_) => "not_authorized",
-        }
-    }
 }
 
 /// What a granted filter is.
