@@ -35,7 +35,7 @@ pub mod devices;
 pub mod dialect;
 /// ● Under which URLs clients reach an instance.
 pub mod endpoints;
-/// What a client may not do.
+/// ● What a client did against the standard, with its code and in words.
 pub mod fault;
 /// Connections on their way to CONNACK.
 pub mod gate;

@@ -68,6 +68,13 @@ impl Process {
         let connack = client.packet().await;
         (client, connack)
     }
+
+    /// Somebody subscribes to `news/<number>` for good, and goes.
+    async fn leave_a_subscriber(&self, number: u16) {
+        let (mut client, _) = self.connect(&subscriber(number)).await;
+        client.subscribe(&[(&format!("news/{number}"), 1)], &[1]).await;
+        client.disconnect().await;
+    }
 }
 
 impl Drop for Process {
@@ -77,19 +84,23 @@ impl Drop for Process {
     }
 }
 
+/// A folder for brokers, with what they are provisioned with.
+fn provisioned() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    dir
+}
+
 fn subscriber(number: u16) -> Connect {
     Connect { clean: false, ..Connect::of(&format!("sub-{number}")) }
 }
 
 #[tokio::test]
 async fn kill_9_between_the_pubacks_and_the_return_of_absent_subscribers_loses_none_of_20_000_messages() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let dir = provisioned();
     let broker = Process::start(dir.path());
     for number in 0..SUBSCRIBERS {
-        let (mut client, _) = broker.connect(&subscriber(number)).await;
-        client.subscribe(&[(&format!("news/{number}"), 1)], &[1]).await;
-        client.disconnect().await;
+        broker.leave_a_subscriber(number).await;
     }
     let (mut writer, _) = broker.connect(&Connect::of("writer")).await;
     for round in 1..=MESSAGES_EACH {
@@ -116,8 +127,7 @@ async fn kill_9_between_the_pubacks_and_the_return_of_absent_subscribers_loses_n
 
 #[tokio::test]
 async fn a_message_for_a_clean_client_that_was_seen_once_survives_a_kill() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let dir = provisioned();
     let broker = Process::start(dir.path());
     // Nobody is promised that its row is on disk; the message that needs it is.
     let (reader, _) = broker.connect(&Connect::of("reader")).await;
@@ -141,14 +151,11 @@ fn large(topic: &str, number: u16) -> Vec<u8> {
 async fn kill_9_while_old_messages_are_copied_forward_loses_none() {
     const KEPT: u16 = 100;
     const WRITTEN: u16 = 1500;
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let dir = provisioned();
     let options = ["--stored-per-client-max", "100"];
     let broker = Process::start_with(dir.path(), &options);
     for number in 1..=2 {
-        let (mut client, _) = broker.connect(&subscriber(number)).await;
-        client.subscribe(&[(&format!("news/{number}"), 1)], &[1]).await;
-        client.disconnect().await;
+        broker.leave_a_subscriber(number).await;
     }
     let (mut writer, _) = broker.connect(&Connect::of("writer")).await;
     for (topic, count) in [("news/1", KEPT), ("news/2", WRITTEN)] {
@@ -176,12 +183,9 @@ async fn kill_9_while_old_messages_are_copied_forward_loses_none() {
 
 #[tokio::test]
 async fn a_start_drops_the_oldest_beyond_the_limit() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let dir = provisioned();
     let broker = Process::start(dir.path());
-    let (mut kept, _) = broker.connect(&subscriber(1)).await;
-    kept.subscribe(&[("news/1", 1)], &[1]).await;
-    kept.disconnect().await;
+    broker.leave_a_subscriber(1).await;
     let (mut writer, _) = broker.connect(&Connect::of("writer")).await;
     for number in 1..=5u8 {
         writer
@@ -200,8 +204,7 @@ async fn a_start_drops_the_oldest_beyond_the_limit() {
 
 #[tokio::test]
 async fn the_will_of_a_client_that_was_connected_fires_after_a_kill() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let dir = provisioned();
     let broker = Process::start(dir.path());
     let (mut reader, _) = broker.connect(&subscriber(1)).await;
     reader.subscribe(&[("news/wills", 1)], &[1]).await;
@@ -217,12 +220,9 @@ async fn the_will_of_a_client_that_was_connected_fires_after_a_kill() {
 
 #[tokio::test]
 async fn a_torn_tail_is_cut_and_the_broker_starts() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let dir = provisioned();
     let broker = Process::start(dir.path());
-    let (mut kept, _) = broker.connect(&subscriber(1)).await;
-    kept.subscribe(&[("news/1", 1)], &[1]).await;
-    kept.disconnect().await;
+    broker.leave_a_subscriber(1).await;
     let (mut writer, _) = broker.connect(&Connect::of("writer")).await;
     writer.exchange(&publish("news/1", "kept", 1, 1), &[0x40, 2, 0, 1]).await;
     broker.kill();
@@ -248,8 +248,7 @@ async fn token(broker: &Process) -> String {
 
 #[tokio::test]
 async fn a_will_is_judged_by_the_token_whose_upload_was_acknowledged_before_a_kill() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+    let dir = provisioned();
     let broker = Process::start(dir.path());
     let (mut reader, _) = broker.connect(&subscriber(1)).await;
     reader.subscribe(&[("news/wills", 1)], &[1]).await;
