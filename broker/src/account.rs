@@ -13,14 +13,15 @@ use std::sync::{Arc, Mutex};
 
 use wire::Timestamp;
 
-use crate::message::Qos;
+use crate::message::{Message, Qos};
 use crate::message_id::MessageId;
 use crate::metrics::{Direction, KINDS, Kind, QOS_LEVELS, TrafficMetrics};
 use crate::rates::Rates;
 use crate::session::Sent;
 use crate::sync::locked;
+use crate::tell::Source;
 use crate::trace::event::{Action, Event};
-use crate::trace::ring::Events;
+use crate::trace::events::{Events, Writer};
 use crate::trace::{Of, Trace, TraceLimits, TraceMode};
 
 /// Events that gather before they are handed over even so, in octets.
@@ -70,18 +71,17 @@ pub struct Totals {
     pub dropped: u64,
 }
 
-#[derive(Default)]
 struct Gathered {
     /// How many have begun and not ended.
     depth: usize,
     account: Option<Arc<Account>>,
     counts: Counts,
     is_counted: bool,
-    events: Events,
+    events: Writer,
 }
 
 thread_local! {
-    static GATHERED: RefCell<Gathered> = RefCell::default();
+    static GATHERED: RefCell<Gathered> = const { RefCell::new(Gathered::NOTHING) };
 }
 
 /// Something is being done whose counts and events may gather; over when it is dropped. It stays on its thread.
@@ -109,6 +109,14 @@ pub fn hand_over() {
 }
 
 impl Gathered {
+    const NOTHING: Self = Gathered {
+        depth: 0,
+        account: None,
+        counts: [[[Count { messages: 0, bytes: 0 }; QOS_LEVELS]; KINDS]; 2],
+        is_counted: false,
+        events: Writer::EMPTY,
+    };
+
     /// Of one account at a time.
     fn turn_to(&mut self, account: &Arc<Account>) {
         if !self.account.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, account)) {
@@ -123,14 +131,23 @@ impl Gathered {
             account.add(&std::mem::take(&mut self.counts));
             self.is_counted = false;
         }
-        if self.events.count > 0 {
-            account.append(Of::Messages, &self.events);
+        if !self.events.is_empty() {
+            account.append(Of::Messages, self.events.finish());
             self.events.clear();
         }
     }
 
+    #[inline]
+    fn count(&mut self, direction: Direction, kind: Kind, qos: Qos, bytes: u32) {
+        let count = &mut self.counts[direction as usize][kind as usize][usize::from(qos.number())];
+        count.messages += 1;
+        count.bytes += u64::from(bytes);
+        self.is_counted = true;
+    }
+
+    #[inline]
     fn settle(&mut self) {
-        if self.depth == 0 || self.events.octets.len() > GATHERED_BYTES_MAX {
+        if self.depth == 0 || self.events.bytes() > GATHERED_BYTES_MAX {
             self.hand_over();
         }
     }
@@ -150,58 +167,66 @@ impl Account {
         })
     }
 
-    /// A message went in or out.
-    pub fn count(self: &Arc<Self>, direction: Direction, kind: Kind, qos: Qos, bytes: u32) {
+    /// A message came in that goes nowhere.
+    pub fn received(self: &Arc<Self>, kind: Kind, message: &Message) {
         GATHERED.with_borrow_mut(|gathered| {
             gathered.turn_to(self);
-            let count = &mut gathered.counts[direction as usize][kind as usize][usize::from(qos.number())];
-            count.messages += 1;
-            count.bytes += u64::from(bytes);
-            gathered.is_counted = true;
+            gathered.count(Direction::In, kind, message.qos, message.octets());
+            gathered.settle();
+        });
+    }
+
+    /// A message came in, and so many receivers match.
+    #[inline]
+    pub fn published(self: &Arc<Self>, kind: Kind, message: &Message, source: Source<'_>, receivers: usize) {
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.turn_to(self);
+            gathered.count(Direction::In, kind, message.qos, message.octets());
+            if self.trace.takes_all() {
+                let event = Event::new(message.at, source.action(), source.client());
+                let event = event.of_message(message.id, message.topic(), message.qos);
+                gathered.events.push(Event { count: u32::try_from(receivers).unwrap_or(u32::MAX), ..event });
+            }
             gathered.settle();
         });
     }
 
     /// Something happened to a message.
-    pub fn tell(self: &Arc<Self>, event: &Event<'_>) {
-        if !self.trace.takes(event) {
-            return;
+    #[inline]
+    pub fn tell(self: &Arc<Self>, event: Event<'_>) {
+        if self.trace.takes(&event) {
+            GATHERED.with_borrow_mut(|gathered| {
+                gathered.turn_to(self);
+                gathered.events.push(event);
+                gathered.settle();
+            });
         }
-        GATHERED.with_borrow_mut(|gathered| {
-            gathered.turn_to(self);
-            gathered.events.push(event);
-            gathered.settle();
-        });
     }
 
     /// Something happened to a device.
     pub fn tell_device(&self, event: &Event<'_>) {
         if self.trace.takes(event) {
-            let mut events = Events::default();
-            events.push(event);
-            self.append(Of::Devices, &events);
+            self.append(Of::Devices, &Events::of(&[*event]));
         }
     }
 
     /// A PUBLISH went into the outbox of a client, whose connection began at `since`.
     pub fn sent(self: &Arc<Self>, client: &str, since: Timestamp, now: Timestamp, sent: &Sent<'_>) {
         let Sent { body, message, qos, .. } = sent;
-        self.count(Direction::Out, Kind::of(body), *qos, message.octets());
-        if self.trace.takes_all() {
-            let is_late = body.stored().is_some_and(|stored| stored.at < since);
-            let action = if is_late { Action::PushOffline } else { Action::Push };
-            // Unless it waited for long or was read from disk, its publish has just been told, with the topic.
-            let is_told = !is_late && !sent.dup && !message.retain && !message.id.is_none();
-            let topic = if is_told { "" } else { message.topic() };
-            let event = Event::new(now, action, client).of_message(body.id(), topic, *qos);
-            self.tell(&Event { reason: if sent.dup { "repeated" } else { "" }, ..event });
-        }
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.turn_to(self);
+            gathered.count(Direction::Out, Kind::of(body), *qos, message.octets());
+            if self.trace.takes_all() {
+                gathered.events.push(push_of(client, since, now, sent));
+            }
+            gathered.settle();
+        });
     }
 
     /// A message was dropped.
     pub fn dropped(self: &Arc<Self>, reason: &'static str, event: Event<'_>) {
         self.dropped_many(reason, 1);
-        self.tell(&event.failed(reason));
+        self.tell(event.failed(reason));
     }
 
     /// Messages were dropped; the trace knows of them by other ways.
@@ -278,6 +303,18 @@ impl Account {
     fn append(&self, of: Of, events: &Events) {
         self.metrics.traced(events.count, self.trace.append(of, events));
     }
+}
+
+#[inline]
+fn push_of<'a>(client: &'a str, since: Timestamp, now: Timestamp, sent: &'a Sent<'_>) -> Event<'a> {
+    let Sent { body, message, qos, dup } = sent;
+    let is_late = body.stored().is_some_and(|stored| stored.at < since);
+    let action = if is_late { Action::PushOffline } else { Action::Push };
+    // Unless it waited for long or was read from disk, its publish has just been told, with the topic.
+    let is_told = !is_late && !dup && !message.retain && !message.id.is_none();
+    let topic = if is_told { "" } else { message.topic() };
+    let reason = if *dup { "repeated" } else { "" };
+    Event { reason, ..Event::new(now, action, client).of_message(body.id(), topic, *qos) }
 }
 
 /// A drop that concerns a message which nobody can read any more.

@@ -41,7 +41,7 @@ impl Broker {
         let now = self.clock.now();
         for stored in state.session.forget() {
             let event = of_message(now, &client.id, stored.id);
-            client.account.tell(&Event { reason: "session_ended", ..event });
+            client.account.tell(Event { reason: "session_ended", ..event });
             self.store.done(client.key, stored);
         }
         if !client.is_persistent() {
@@ -144,7 +144,7 @@ impl Broker {
         let now = self.clock.now();
         for stored in gone {
             let event = of_message(now, &client.id, stored.id);
-            client.account.tell(&Event { reason: CLIENT_FORGOTTEN, ..event });
+            client.account.tell(Event { reason: CLIENT_FORGOTTEN, ..event });
             self.store.done(client.key, stored);
         }
         let row = RowChange::delete(Table::Clients, client.key.to_be_bytes().to_vec());

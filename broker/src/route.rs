@@ -18,7 +18,7 @@ use crate::client::{Client, ClientState, CloseReason, Link};
 use crate::instance::Instance;
 use crate::message::{Message, Qos};
 use crate::message_id::MessageId;
-use crate::metrics::{Direction, Kind};
+use crate::metrics::Kind;
 use crate::numbering::next_message_id;
 use crate::permissions::Permissions;
 use crate::retained::Change;
@@ -123,15 +123,15 @@ impl Broker {
         deliveries: &mut Deliveries,
     ) -> Routed {
         let qos = message.qos;
-        sender.instance.account.count(Direction::In, Kind::P2p, qos, message.octets());
         let kept = qos == Qos::AtLeastOnce && !sender.clean;
         if self.store.is_refusing() && (kept || sender.receipt.is_some()) {
-            sender.tell_disk_full(&message);
+            sender.tell_disk_full(Kind::P2p, &message);
             return Routed::refused();
         }
         let message = Arc::new(message.retained(false));
         let found = sender.instance.clients.find(target);
-        sender.tell_published(&message, usize::from(found.is_some()));
+        let receivers = usize::from(found.is_some());
+        sender.instance.account.published(Kind::P2p, &message, sender.source, receivers);
         let Some(client) = found else {
             sender.drop_unknown(&message, target);
             return Routed::to(self.note_receipt(sender), false);
@@ -152,10 +152,9 @@ impl Broker {
     }
 
     fn route_matching(&self, message: Message, sender: Sender<'_>, deliveries: &mut Deliveries) -> Routed {
-        sender.instance.account.count(Direction::In, Kind::Sub, message.qos, message.octets());
         let retained = Arc::new(message);
         if self.store.is_refusing() && (retained.retain || sender.receipt.is_some()) {
-            sender.tell_disk_full(&retained);
+            sender.tell_disk_full(Kind::Sub, &retained);
             return Routed::refused();
         }
         let retained_epoch = self.retain(&retained, sender);
@@ -167,10 +166,11 @@ impl Broker {
         let is_stored = |found: &Match<Arc<Client>>| self.is_stored(found, retained.qos);
         if self.store.is_refusing() && deliveries.matches.iter().any(is_stored) {
             deliveries.matches.clear();
-            sender.tell_disk_full(&retained);
+            sender.tell_disk_full(Kind::Sub, &retained);
             return Routed::refused();
         }
-        sender.tell_published(&retained, deliveries.matches.len());
+        let receivers = deliveries.matches.len();
+        sender.instance.account.published(Kind::Sub, &retained, sender.source, receivers);
         let mut epoch = retained_epoch;
         // Whoever takes part in a share and is subscribed besides gets two copies, and two records.
         let mut last_key = None;

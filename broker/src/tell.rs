@@ -7,6 +7,7 @@ use crate::broker::Broker;
 use crate::client::{Client, CloseReason};
 use crate::codec::reason;
 use crate::message::{Message, Qos};
+use crate::metrics::Kind;
 use crate::route::{DISK_FULL, Sender};
 use crate::session::{Body, Loss, Lost, Outgoing};
 use crate::trace::event::{Action, Event};
@@ -23,14 +24,16 @@ pub enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn client(self) -> &'a str {
+    /// Its client ID; empty for the API.
+    pub fn client(self) -> &'a str {
         match self {
             Source::Client(client) | Source::Will(client) => client,
             Source::Api => "",
         }
     }
 
-    fn action(self) -> Action {
+    /// What a trace calls a publish of it.
+    pub fn action(self) -> Action {
         match self {
             Source::Client(_) => Action::PubMqtt,
             Source::Will(_) => Action::PubWill,
@@ -40,21 +43,12 @@ impl<'a> Source<'a> {
 }
 
 impl Sender<'_> {
-    /// A message came in, and so many receivers match.
-    pub fn tell_published(&self, message: &Message, receivers: usize) {
-        let account = &self.instance.account;
-        if account.trace.takes_all() {
-            let event = Event::new(message.at, self.source.action(), self.source.client());
-            let event = event.of_message(message.id, message.topic(), message.qos);
-            account.tell(&Event { count: u32::try_from(receivers).unwrap_or(u32::MAX), ..event });
-        }
-    }
-
     /// There is no room for a message.
-    pub fn tell_disk_full(&self, message: &Message) {
+    pub fn tell_disk_full(&self, kind: Kind, message: &Message) {
+        self.instance.account.received(kind, message);
         let event = Event::new(message.at, Action::PubRefused, self.source.client());
         let event = event.of_message(message.id, message.topic(), message.qos).failed(DISK_FULL);
-        self.instance.account.tell(&Event { code: Some(reason::QUOTA_EXCEEDED), ..event });
+        self.instance.account.tell(Event { code: Some(reason::QUOTA_EXCEEDED), ..event });
     }
 
     /// A message to a client that nobody knows.
@@ -93,7 +87,7 @@ impl Client {
             let message = outgoing.body.stored().and_then(|stored| stored.body());
             let topic = message.as_ref().map_or("", |message| message.topic());
             let event = Event::new(now, Action::StoreOffline, &self.id);
-            self.account.tell(&event.of_message(outgoing.body.id(), topic, outgoing.qos));
+            self.account.tell(event.of_message(outgoing.body.id(), topic, outgoing.qos));
         }
     }
 
@@ -103,7 +97,7 @@ impl Client {
         if is_error || self.account.trace.takes_all() {
             let event = Event::new(now, Action::Ack, &self.id).of_message(body.id(), "", qos);
             let reason = if is_error { "refused_by_receiver" } else { "" };
-            self.account.tell(&Event { code: Some(code), reason, is_error, ..event });
+            self.account.tell(Event { code: Some(code), reason, is_error, ..event });
         }
     }
 }

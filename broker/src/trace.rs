@@ -17,6 +17,8 @@ use crate::sync::locked;
 
 /// ● One event.
 pub mod event;
+/// ● Events in a row.
+pub mod events;
 /// ● Finding events.
 pub mod query;
 /// ● The latest events.
@@ -25,7 +27,8 @@ pub mod ring;
 pub mod way;
 
 use event::Event;
-use ring::{Events, Held, Ring, RingLimits, Segment};
+use events::Events;
+use ring::{Held, Ring, RingLimits, Segment};
 
 /// What is traced.
 #[derive(

@@ -58,7 +58,7 @@ impl Broker {
                 let event = Event::new(self.clock.now(), Action::PubRefused, &client.id);
                 let event = event.of_message(MessageId::NONE, &will.topic, will.qos);
                 let note = "a will";
-                instance.account.tell(&Event { note, ..event.failed(refusal.reason()) });
+                instance.account.tell(Event { note, ..event.failed(refusal.reason()) });
                 if self.logs_refusal(Refused::Publish, refusal.reason()) {
                     let topic = shortened(&will.topic);
                     info!(topic, reason = refusal.reason(), %refusal, "a will was not published");

@@ -101,7 +101,7 @@ impl Peer {
         self.broker.metrics.publish_refused(reason);
         let event = Event::new(self.broker.clock.now(), Action::PubRefused, &self.client.id);
         let event = event.of_message(MessageId::NONE, topic, publish.qos).failed(reason);
-        self.client.account.tell(&Event { code: Some(refusal.code()), ..event });
+        self.client.account.tell(Event { code: Some(refusal.code()), ..event });
         let answer = self.answer_to_refused(publish, refusal);
         if self.broker.logs_refusal(Refused::Publish, reason) {
             let cause = std::error::Error::source(refusal).map(tracing::field::display);

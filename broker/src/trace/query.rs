@@ -194,7 +194,8 @@ fn name_topics(segments: &[Arc<Segment>], found: &mut [Found]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::ring::{Events, Ring, RingLimits};
+    use crate::trace::events::Events;
+    use crate::trace::ring::{Ring, RingLimits};
 
     /// `number` at `number` milliseconds, in segments of two.
     fn segments(count: u64) -> Vec<Arc<Segment>> {
@@ -205,9 +206,7 @@ mod tests {
             let (action, topic) =
                 if number % 3 == 0 { (Action::Ack, "") } else { (Action::PubMqtt, "news/x") };
             let event = Event { number: number / 2 * 2 + 1, topic, ..Event::new(time, action, client) };
-            let mut events = Events::default();
-            events.push(&if number == 5 { event.failed("quota") } else { event });
-            ring.append(&events);
+            ring.append(&Events::of(&[if number == 5 { event.failed("quota") } else { event }]));
         }
         ring.segments()
     }

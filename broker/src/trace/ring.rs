@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use wire::Timestamp;
 
-use super::event::{Event, Texts};
+use super::event::Event;
+use super::events::Events;
 
 /// Segments that the bounds are divided into.
 const SEGMENTS: usize = 16;
@@ -27,51 +28,6 @@ pub struct RingLimits {
     pub bytes_max: usize,
 }
 
-/// Events that arrive together.
-#[derive(Debug, Default)]
-pub struct Events {
-    /// As [`Event::put`] writes them.
-    pub octets: Vec<u8>,
-    /// How many.
-    pub count: usize,
-    /// The earliest and the latest.
-    pub times: Option<(Timestamp, Timestamp)>,
-    /// Of the last one in the long form.
-    texts: Option<Texts>,
-}
-
-impl Events {
-    /// One more.
-    pub fn push(&mut self, event: &Event<'_>) {
-        self.count += 1;
-        if self.texts.is_some_and(|texts| texts.are_of(event, &self.octets)) {
-            event.put_short(&mut self.octets);
-            return;
-        }
-        self.texts = Some(event.put_long(&mut self.octets));
-        self.times = joined(self.times, Some((event.time, event.time)));
-    }
-
-    /// Empty again; memory is kept.
-    pub fn clear(&mut self) {
-        self.octets.clear();
-        self.count = 0;
-        self.times = None;
-        self.texts = None;
-    }
-}
-
-fn joined(
-    a: Option<(Timestamp, Timestamp)>,
-    b: Option<(Timestamp, Timestamp)>,
-) -> Option<(Timestamp, Timestamp)> {
-    match (a, b) {
-        (Some((first, last)), Some((earlier, later))) => Some((first.min(earlier), last.max(later))),
-        (Some(times), None) | (None, Some(times)) => Some(times),
-        (None, None) => None,
-    }
-}
-
 /// Some events, in order of arrival.
 #[derive(Debug, Default)]
 pub struct Segment {
@@ -84,14 +40,7 @@ pub struct Segment {
 impl Segment {
     /// Its events with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Event<'_>)> {
-        let mut rest = &self.events.octets[..];
-        let mut before = None;
-        let events = std::iter::from_fn(move || {
-            let (event, after) = Event::take(rest, before.as_ref())?;
-            (before, rest) = (Some(event), after);
-            before
-        });
-        (self.first..).zip(events)
+        (self.first..).zip(&self.events)
     }
 
     /// The number after its last.
@@ -125,7 +74,7 @@ pub struct Ring {
     sealed: VecDeque<Arc<Segment>>,
     open: Segment,
     /// Memory of a segment that fell out.
-    spare: Vec<u8>,
+    spare: Events,
     held: Held,
 }
 
@@ -133,16 +82,14 @@ impl Ring {
     /// Empty.
     pub fn new(limits: RingLimits) -> Self {
         let (sealed, open, held) = (VecDeque::new(), Segment::default(), Held::default());
-        Ring { limits, sealed, open, spare: Vec::new(), held }
+        Ring { limits, sealed, open, spare: Events::default(), held }
     }
 
     /// Takes events; how many older ones fell out for them.
     pub fn append(&mut self, events: &Events) -> u64 {
-        self.open.events.octets.extend_from_slice(&events.octets);
-        self.open.events.count += events.count;
-        self.open.events.times = joined(self.open.events.times, events.times);
+        self.open.events.append(events);
         self.held.events += events.count;
-        self.held.bytes += events.octets.len();
+        self.held.bytes += events.bytes();
         if self.is_open_full() {
             self.seal();
         }
@@ -171,9 +118,7 @@ impl Ring {
 
     /// Everything, to be read without hindering anybody.
     pub fn segments(&self) -> Vec<Arc<Segment>> {
-        let Events { octets, count, times, .. } = &self.open.events;
-        let events = Events { octets: octets.clone(), count: *count, times: *times, ..Events::default() };
-        let open = Arc::new(Segment { first: self.open.first, events });
+        let open = Arc::new(Segment { first: self.open.first, events: self.open.events.copied() });
         self.sealed.iter().cloned().chain([open]).collect()
     }
 
@@ -185,25 +130,23 @@ impl Ring {
 
     fn is_open_full(&self) -> bool {
         let bytes_max = (self.limits.bytes_max / SEGMENTS).min(SEGMENT_BYTES_MAX);
-        self.open.events.octets.len() >= bytes_max
-            || self.open.events.count >= self.limits.events_max / SEGMENTS
+        self.open.events.bytes() >= bytes_max || self.open.events.count >= self.limits.events_max / SEGMENTS
     }
 
     fn seal(&mut self) {
-        let events = Events { octets: std::mem::take(&mut self.spare), ..Events::default() };
-        let next = Segment { first: self.open.end(), events };
+        let next = Segment { first: self.open.end(), events: std::mem::take(&mut self.spare) };
         self.sealed.push_back(Arc::new(std::mem::replace(&mut self.open, next)));
     }
 
     fn let_oldest_fall(&mut self) {
         let Some(oldest) = self.sealed.pop_front() else { return };
         self.held.events -= oldest.events.count;
-        self.held.bytes -= oldest.events.octets.len();
+        self.held.bytes -= oldest.events.bytes();
         self.held.fallen_out += oldest.events.count as u64;
         // Unless somebody reads it.
         if let Ok(mut segment) = Arc::try_unwrap(oldest) {
-            segment.events.octets.clear();
-            self.spare = segment.events.octets;
+            segment.events.clear();
+            self.spare = segment.events;
         }
     }
 }
@@ -216,12 +159,11 @@ mod tests {
     use crate::trace::event::Action;
 
     fn events(numbers: std::ops::Range<u64>) -> Events {
-        let mut events = Events::default();
-        for number in numbers {
+        let event = |number: u64| {
             let time = Timestamp::from_millis(i64::try_from(number).unwrap());
-            events.push(&Event { number, ..Event::new(time, Action::PubMqtt, "GID_TEST@@@a") });
-        }
-        events
+            Event { number, ..Event::new(time, Action::PubMqtt, "GID_TEST@@@a") }
+        };
+        Events::of(&numbers.map(event).collect::<Vec<_>>())
     }
 
     fn numbers(ring: &Ring) -> Vec<(u64, u64)> {

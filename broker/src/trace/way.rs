@@ -181,16 +181,15 @@ pub fn way_of(segments: &[Arc<Segment>], id: MessageId) -> Way {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::ring::{Events, Ring, RingLimits};
+    use crate::trace::events::Events;
+    use crate::trace::ring::{Ring, RingLimits};
 
     const ID: MessageId = MessageId::from_number(7);
 
     fn way(events: &[Event<'_>]) -> Way {
         let mut ring = Ring::new(RingLimits { events_max: 10_000, bytes_max: 1_000_000 });
         for event in events {
-            let mut one = Events::default();
-            one.push(event);
-            ring.append(&one);
+            ring.append(&Events::of(&[*event]));
         }
         way_of(&ring.segments(), ID)
     }
@@ -260,9 +259,8 @@ mod tests {
     #[test]
     fn what_has_no_number_has_no_way() {
         let mut ring = Ring::new(RingLimits { events_max: 100, bytes_max: 10_000 });
-        let mut refused = Events::default();
-        refused.push(&Event::new(Timestamp::EPOCH, Action::PubRefused, "alice").failed("not_authorized"));
-        ring.append(&refused);
+        let refused = Event::new(Timestamp::EPOCH, Action::PubRefused, "alice").failed("not_authorized");
+        ring.append(&Events::of(&[refused]));
         assert_eq!(way_of(&ring.segments(), MessageId::NONE), Way::default());
         assert_eq!(way_of(&ring.segments(), ID), Way::default());
     }

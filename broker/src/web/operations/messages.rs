@@ -77,7 +77,7 @@ impl App {
             self.broker.metrics.publish_refused(refusal.reason());
             let event = Event::new(self.broker.clock.now(), Action::PubRefused, "");
             let event = event.of_message(MessageId::NONE, topic, qos).failed(refusal.reason());
-            instance.account.tell(&Event { code: Some(refusal.code()), ..event });
+            instance.account.tell(Event { code: Some(refusal.code()), ..event });
             let source =
                 std::error::Error::source(&refusal).map(|source| format!(": {source}")).unwrap_or_default();
             Problem::unprocessable("topic-refused", format!("{refusal}{source}"))
