@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -73,52 +74,58 @@ pub async fn accept(
     homes: Arc<Homes>,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    // Whoever accepts inherits it (net/ipv4/tcp.c of Linux; a test says so).
+    SockRef::from(&listener).set_tcp_nodelay(true)?;
     let listener = TcpListener::from_std(listener.into_std()?)?;
     loop {
-        let (socket, pass) = tokio::select! {
+        let (accepted, pass) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             admitted = admit(&broker, &listener) => admitted,
         };
         let place = homes.settle(transport.can_move());
         let (broker, transport, stop) = (broker.clone(), transport.clone(), stop.clone());
         place.clone().spawn(async move {
+            let Accepted { socket, peer } = accepted;
             // Registered with the thread it will live on.
             let Ok(socket) = TcpStream::from_std(socket) else { return };
-            let Ok(peer) = socket.peer_addr() else { return };
             arrival::serve(Caller::new(broker, pass, peer, stop), socket, transport, place).await;
         });
     }
 }
 
+/// A connection, and from where.
+struct Accepted {
+    socket: std::net::TcpStream,
+    peer: SocketAddr,
+}
+
 /// The next connection there is a place for; the others are closed.
-async fn admit(broker: &Broker, listener: &TcpListener) -> (std::net::TcpStream, Pass) {
+async fn admit(broker: &Broker, listener: &TcpListener) -> (Accepted, Pass) {
     loop {
-        let socket = accept_one(broker, listener).await;
+        let accepted = accept_one(broker, listener).await;
         if let Some(pass) = broker.gate.enter() {
-            return (socket, pass);
+            return (accepted, pass);
         }
         let reason = "handshakes_max";
         broker.metrics.connection_refused(reason);
         if broker.logs_refusal(Refused::Connect, reason) {
-            info!(reason, peer = ?socket.peer_addr().ok(), "connection refused");
+            info!(reason, peer = %accepted.peer, "connection refused");
         }
     }
 }
 
-async fn accept_one(broker: &Broker, listener: &TcpListener) -> std::net::TcpStream {
+async fn accept_one(broker: &Broker, listener: &TcpListener) -> Accepted {
     let mut pause = ACCEPT_PAUSE_MIN;
     loop {
         // Others of this thread have their turn however many wait.
         tokio::task::coop::consume_budget().await;
         // Most of many come by the first way: tokio registers with this thread what is to live on another.
         let accepted = match accept_ready(listener) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                listener.accept().await.and_then(|(socket, _)| socket.into_std())
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => accept_next(listener).await,
             outcome => outcome,
         };
         let error = match accepted {
-            Ok(socket) => return socket,
+            Ok(accepted) => return accepted,
             Err(error) => error,
         };
         let is_over = is_over(&error);
@@ -135,11 +142,18 @@ async fn accept_one(broker: &Broker, listener: &TcpListener) -> std::net::TcpStr
     }
 }
 
-/// A connection that waits already.
-fn accept_ready(listener: &TcpListener) -> io::Result<std::net::TcpStream> {
-    let (socket, _) = SockRef::from(listener).accept()?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+/// A connection that waits already. All that is asked of the kernel is in one call.
+fn accept_ready(listener: &TcpListener) -> io::Result<Accepted> {
+    let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer =
+        peer.and_then(|peer| SocketAddr::try_from(peer).ok()).ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok(Accepted { socket: socket.into(), peer })
+}
+
+/// The next one to come.
+async fn accept_next(listener: &TcpListener) -> io::Result<Accepted> {
+    let (socket, peer) = listener.accept().await?;
+    Ok(Accepted { socket: socket.into_std()?, peer })
 }
 
 /// Whether an error concerns one connection, which has ended before it was accepted.

@@ -107,7 +107,6 @@ pub async fn serve(mut caller: Box<Caller>, mut socket: TcpStream, transport: Tr
     if caller.identify(&mut socket).await.is_none() {
         return;
     }
-    let _ = socket.set_nodelay(true);
     // Boxed: a handshake's size is given back after it, and plain TCP does not carry the size of the others.
     let opened = match transport {
         Transport::Tcp => return tcp::serve(caller, socket, place).await,

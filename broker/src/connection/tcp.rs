@@ -174,8 +174,11 @@ async fn read_connect(socket: &TcpStream) -> Result<FirstPacket, ConnectFailure>
             return Ok((connect, octets));
         }
         socket.readable().await.map_err(|_| ConnectFailure::Socket)?;
+        octets.reserve(1);
+        let room = octets.capacity() - octets.len();
         match socket.try_read_buf(&mut octets) {
             Ok(0) => return Err(ConnectFailure::Socket),
+            Ok(read) if read < room => has_no_more(socket),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return Err(ConnectFailure::Socket),
