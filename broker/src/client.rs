@@ -187,6 +187,8 @@ pub struct Link {
     pub socket: Option<Arc<TcpStream>>,
     /// The socket took less than it was given; its task waits until it takes more.
     pub blocked: bool,
+    /// Nothing is read from it for now.
+    pub held: bool,
     /// Since octets wait for the socket, and where it is told how long they did.
     pub waits: Waits,
     /// Wakes the connection's task.

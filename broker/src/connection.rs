@@ -25,6 +25,7 @@ use crate::codec::{self, CodecError, Disconnect, Packet, Version, reason};
 use crate::fault::Fault;
 use crate::history::{Event, What};
 use crate::instance::Instance;
+use crate::outbox::READING_BYTES_MAX;
 use crate::permissions::Permissions;
 use crate::refusals::Refused;
 use crate::route::Deliveries;
@@ -262,10 +263,20 @@ impl Peer {
         self.send_due_retained();
     }
 
-    /// Whether the socket is full; and whether the connection should not read for now: too much of it waits for the disk.
+    /// Whether the socket is full; and whether the connection should not read for now: too much of it waits for the disk,
+    /// or for the client to read.
     pub fn blocked_and_hold(&self) -> (bool, bool) {
-        let (blocked, due) = self.with_link(|_, link| (link.blocked, link.due.len())).unwrap_or((false, 0));
-        (blocked, due > DUE_MAX || self.broker.store.is_full())
+        let is_behind = self.broker.store.is_full();
+        let looked = self.with_link(|_, link| {
+            let is_unread = link.out.waiting_bytes() >= READING_BYTES_MAX;
+            let hold = is_unread || is_behind || link.due.len() > DUE_MAX;
+            if hold && !link.held {
+                self.broker.metrics.connection_held(if is_unread { "outbox" } else { "store" });
+            }
+            link.held = hold;
+            (link.blocked, hold)
+        });
+        looked.unwrap_or((false, is_behind))
     }
 
     /// Its socket, for writing from any task; none while nobody can write.

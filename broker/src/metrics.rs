@@ -46,6 +46,7 @@ pub struct BrokerMetrics {
     accepted: Counter,
     refused: Family<ReasonLabel, Counter>,
     closed: Family<ReasonLabel, Counter>,
+    held: Family<ReasonLabel, Counter>,
     publish_refused: Family<ReasonLabel, Counter>,
     subscribe_refused: Family<ReasonLabel, Counter>,
     malformed: Counter,
@@ -70,6 +71,7 @@ impl BrokerMetrics {
             accepted: Counter::default(),
             refused: Family::default(),
             closed: Family::default(),
+            held: Family::default(),
             publish_refused: Family::default(),
             subscribe_refused: Family::default(),
             malformed: Counter::default(),
@@ -84,6 +86,9 @@ impl BrokerMetrics {
             registry.register("connections", "Open connections", figures.connections.clone());
             registry.register("connections_accepted", "CONNACK 0", figures.accepted.clone());
             registry.register("connections_refused", "CONNECT refused, by reason", figures.refused.clone());
+            let help =
+                "Times that a connection was not read for a while: it does not read, or the disk is behind";
+            registry.register("connections_held", help, figures.held.clone());
             registry.register(
                 "connections_closed",
                 "Connections that ended, by reason",
@@ -131,6 +136,11 @@ impl BrokerMetrics {
     pub fn connection_closed(&self, reason: CloseReason) {
         self.connections.dec();
         self.closed.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
+    }
+
+    /// Nothing more is read from a connection for a while.
+    pub fn connection_held(&self, reason: &'static str) {
+        self.held.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// A CONNECT was refused, or none came.

@@ -14,6 +14,9 @@ use crate::message::Message;
 
 /// Octets that may wait for one socket before messages are held back or dropped.
 pub const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
+/// Octets from which what the client sends is not read: its answers would be more of them. Above the bound of messages, so
+/// that who reads them slowly can acknowledge them.
+pub const READING_BYTES_MAX: usize = OUTBOX_BYTES_MAX + 64 * 1024;
 /// From this size on a payload is not copied.
 const CHUNK_BYTES_MIN: usize = 4096;
 /// An idle outbox gives its buffer back above this size.

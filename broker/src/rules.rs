@@ -13,7 +13,7 @@ use crate::system;
 use crate::trie::Place;
 use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
-use wire::topic::{P2P_LEVEL, is_p2p, parent_of, wildcards_are_well_placed};
+use wire::topic::{P2P_LEVEL, TOPIC_CHARS_MAX, is_p2p, parent_of, wildcards_are_well_placed};
 use wire::{GroupId, P2pAddress, Topic, TopicFilter};
 
 /// ● Why a publish or a filter is refused.
@@ -333,6 +333,12 @@ pub fn split_share(filter: &str) -> Result<Place<'_>, SubscribeRefusal> {
         return Err(SubscribeRefusal::Share);
     }
     Ok(place)
+}
+
+/// The name of a share in the strict profile is no longer than a filter.
+pub fn check_share_name(place: &Place<'_>) -> Result<(), SubscribeRefusal> {
+    let chars = place.share.map_or(0, |name| name.chars().count());
+    if chars > TOPIC_CHARS_MAX { Err(SubscribeRefusal::ShareName(chars)) } else { Ok(()) }
 }
 
 /// Whether a stored message may still go to a client: rights are checked again on replay. A P2P message needs none.

@@ -295,6 +295,7 @@ fn try_claim(
         due: std::collections::VecDeque::new(),
         socket: None,
         blocked: false,
+        held: false,
         waits: Waits::new(broker.metrics.timings.outbox()),
         wake: wake.clone(),
         closing: None,

@@ -17,7 +17,7 @@ use crate::refusals::{Refused, shortened};
 use crate::retained::Page;
 use crate::route::DISK_FULL;
 use crate::rows;
-use crate::rules::{Profile, SubscribeRefusal, Subscribed, is_too_deep, split_share};
+use crate::rules::{Profile, SubscribeRefusal, Subscribed, check_share_name, is_too_deep, split_share};
 use crate::session::{Body, Outgoing, Sent, Session, SubscriptionIds, Way, weight_of};
 use crate::store::Epoch;
 use crate::store::record::Target;
@@ -147,6 +147,9 @@ impl Peer {
     fn grant(&self, filter: &str, qos: Qos) -> Result<Subscribed, Refusal> {
         let refused = |refusal: SubscribeRefusal| Refusal { reason: refusal.reason(), code: refusal.code() };
         let place = split_share(filter).map_err(refused)?;
+        if self.broker.config.profile == Profile::Strict {
+            check_share_name(&place).map_err(refused)?;
+        }
         let subscribed = self.check_filter(place.filter).map_err(refused)?;
         if subscribed == Subscribed::OwnP2p && place.share.is_some() {
             return Err(refused(SubscribeRefusal::Share));

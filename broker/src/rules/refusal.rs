@@ -1,6 +1,6 @@
 //! ● Why a publish or a filter is refused, and how clients are told.
 
-use wire::topic::ParseTopicError;
+use wire::topic::{ParseTopicError, TOPIC_CHARS_MAX};
 
 use super::STANDARD_LEVELS_MAX;
 use crate::codec::reason;
@@ -74,6 +74,9 @@ pub enum SubscribeRefusal {
     /// Not `$share/<name>/<filter>`.
     #[error("a shared subscription is $share/<name>/<filter>, and its name has no + # or /")]
     Share,
+    /// In the strict profile, whose filters are no longer either.
+    #[error("the name of a share has {0} characters, at most {TOPIC_CHARS_MAX} are allowed")]
+    ShareName(usize),
     /// An administrator of the standard profile refuses it.
     #[error("nobody may subscribe to `{0}`")]
     Refused(String),
@@ -98,6 +101,7 @@ impl SubscribeRefusal {
             SubscribeRefusal::Filter(_)
             | SubscribeRefusal::StandardFilter
             | SubscribeRefusal::Share
+            | SubscribeRefusal::ShareName(_)
             | SubscribeRefusal::SystemTopic(_)
             | SubscribeRefusal::UnknownParent(_) => reason::TOPIC_FILTER_INVALID,
             SubscribeRefusal::Refused(_) => reason::UNSPECIFIED,
@@ -108,9 +112,10 @@ impl SubscribeRefusal {
     /// For metrics: a word per reason.
     pub fn reason(&self) -> &'static str {
         match self {
-            SubscribeRefusal::Filter(_) | SubscribeRefusal::StandardFilter | SubscribeRefusal::Share => {
-                "filter_invalid"
-            }
+            SubscribeRefusal::Filter(_)
+            | SubscribeRefusal::StandardFilter
+            | SubscribeRefusal::Share
+            | SubscribeRefusal::ShareName(_) => "filter_invalid",
             SubscribeRefusal::Refused(_) => "refused_filter",
             SubscribeRefusal::SystemTopic(_) => "system_topic",
             SubscribeRefusal::UnknownParent(_) => "parent_unknown",

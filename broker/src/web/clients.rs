@@ -43,6 +43,8 @@ pub struct ClientView {
     stored: usize,
     /// Messages sent and not acknowledged.
     inflight: usize,
+    /// Octets that wait for its socket.
+    outbox_bytes: usize,
 }
 
 fn view(client: &Client) -> ClientView {
@@ -62,6 +64,7 @@ fn view(client: &Client) -> ClientView {
             .collect(),
         stored: state.session.stored_count(),
         inflight: state.session.inflight_count(),
+        outbox_bytes: link.map_or(0, |link| link.out.waiting_bytes()),
     }
 }
 

@@ -10,7 +10,7 @@ use clap::Parser;
 use service_kit::clock::Clock;
 use service_kit::lifecycle::Lifecycle;
 use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -334,8 +334,11 @@ pub fn unsubscribe(packet_id: u16, filters: &[&str]) -> Vec<u8> {
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
+/// Whatever carries them.
+pub type Carrier = Box<dyn Duplex>;
+
 /// A client that speaks octets.
-pub struct Octets(Box<dyn Duplex>);
+pub struct Octets(Carrier);
 
 impl Octets {
     pub async fn open(address: SocketAddr) -> Self {
@@ -347,6 +350,11 @@ impl Octets {
     /// Over whatever carries octets.
     pub fn over(stream: impl Duplex + 'static) -> Self {
         Octets(Box::new(stream))
+    }
+
+    /// To read and to write at the same time.
+    pub fn halves(self) -> (ReadHalf<Carrier>, WriteHalf<Carrier>) {
+        split(self.0)
     }
 
     pub async fn send(&mut self, octets: &[u8]) {

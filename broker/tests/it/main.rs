@@ -41,6 +41,7 @@ mod threads;
 mod tls;
 mod tokens;
 mod traces;
+mod unread;
 mod v5_connect;
 mod v5_publish;
 mod v5_session;

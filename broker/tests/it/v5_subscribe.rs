@@ -228,6 +228,15 @@ async fn malformed_shares_are_refused_and_shared_filters_follow_the_rules_of_pla
 }
 
 #[tokio::test]
+async fn the_name_of_a_share_has_at_most_64_characters() {
+    let broker = TestBroker::start();
+    let mut client = broker.client5("a").await;
+    for (name, code) in [("é".repeat(64), 0), ("x".repeat(65), 0x8F), ("x".repeat(60_000), 0x8F)] {
+        client.subscribe5(&[], &[(&format!("$share/{name}/news/x"), 0)], &[code]).await;
+    }
+}
+
+#[tokio::test]
 async fn a_shared_subscription_brings_no_retained_messages() {
     let broker = TestBroker::start();
     retain(&broker, "news/x", "retained").await;
