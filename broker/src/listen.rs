@@ -74,9 +74,7 @@ pub async fn accept(
     homes: Arc<Homes>,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    // Whoever accepts inherits it (net/ipv4/tcp.c of Linux; a test says so).
-    SockRef::from(&listener).set_tcp_nodelay(true)?;
-    let listener = TcpListener::from_std(listener.into_std()?)?;
+    let listener = open(listener)?;
     loop {
         let (accepted, pass) = tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -91,6 +89,12 @@ pub async fn accept(
             arrival::serve(Caller::new(broker, pass, peer, stop), socket, transport, place).await;
         });
     }
+}
+
+/// Registers a listener with this thread. What it accepts inherits that small writes leave at once.
+fn open(listener: TcpListener) -> io::Result<TcpListener> {
+    SockRef::from(&listener).set_tcp_nodelay(true)?;
+    TcpListener::from_std(listener.into_std()?)
 }
 
 /// A connection, and from where.
@@ -160,4 +164,24 @@ async fn accept_next(listener: &TcpListener) -> io::Result<Accepted> {
 fn is_over(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     [ConnectionAborted, ConnectionReset, Interrupted].contains(&error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_accepted_writes_at_once_and_does_not_block_and_has_the_address_of_its_peer() {
+        let listener = open(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let accepted = [accept_next(&listener).await.unwrap(), accept_ready(&listener).unwrap()];
+        for (client, Accepted { socket, peer }) in clients.iter().zip(&accepted) {
+            assert_eq!(*peer, client.local_addr().unwrap());
+            assert!(socket.nodelay().unwrap() && SockRef::from(socket).nonblocking().unwrap());
+        }
+        let nobody = accept_ready(&listener).map(|accepted| accepted.peer);
+        assert_eq!(nobody.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 }
