@@ -30,8 +30,9 @@ use crate::recovery::{self, Will};
 use crate::refusals::{LeftOut, RefusalLog, Refused};
 use crate::registry;
 use crate::rules::{Profile, Rules};
+use crate::store::disk::Disk;
 use crate::store::tables::Table;
-use crate::store::{Store, StoreError, StoreFailed};
+use crate::store::{Store, StoreError, StoreFailed, StoreOptions, TABLES};
 use crate::sync::{locked, read_locked, write_locked};
 
 /// Ten wrong passwords within a minute lock a pair of address and client ID until five minutes after the last.
@@ -114,9 +115,22 @@ impl Broker {
         authenticator: Arc<dyn Authenticator>,
         metrics: &Metrics,
     ) -> Result<Opened, OpenError> {
+        let disk = |config: &Config| Store::disk(&config.data_dir);
+        Broker::open_on(disk, config, clock, authenticator, metrics)
+    }
+
+    /// The same with the log on whatever `disk` yields, once the configuration is found to be right.
+    pub fn open_on(
+        disk: impl FnOnce(&Config) -> Result<Arc<dyn Disk>, StoreError>,
+        config: Config,
+        clock: Clock,
+        authenticator: Arc<dyn Authenticator>,
+        metrics: &Metrics,
+    ) -> Result<Opened, OpenError> {
         let provisioned = check(&config).map_err(OpenError::Config)?;
         numbering::begin(clock.now());
-        let opened = Store::open(&config.data_dir)?;
+        let tables = config.data_dir.join(TABLES);
+        let opened = Store::open_on(disk(&config)?, &tables, StoreOptions::default())?;
         let store = opened.store;
         if opened.recovered.torn_bytes > 0 {
             warn!(

@@ -182,13 +182,21 @@ pub struct Opened {
     pub ended: oneshot::Receiver<Result<(), StoreFailed>>,
 }
 
+/// The file of the tables in a data folder.
+pub const TABLES: &str = "tables.redb";
+
 impl Store {
     /// Opens the data folder and starts the writer.
     pub fn open(dir: &Path) -> Result<Opened, StoreError> {
+        let disk = Store::disk(dir)?;
+        Store::open_on(disk, &dir.join(TABLES), StoreOptions::default())
+    }
+
+    /// Where the log of a data folder lies; both are made when they are not there.
+    pub fn disk(dir: &Path) -> Result<Arc<dyn Disk>, StoreError> {
         // For its owner only: the registry holds the secrets of access keys.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let disk = Arc::new(Folder::open(&dir.join("log"))?);
-        Store::open_on(disk, &dir.join("tables.redb"), StoreOptions::default())
+        Ok(Arc::new(Folder::open(&dir.join("log"))?))
     }
 
     /// The same with a log on any disk.

@@ -18,6 +18,7 @@ mod device_credentials;
 mod durability;
 mod embedded;
 mod figures;
+mod held_disk;
 mod kill;
 mod log;
 mod long_use;
