@@ -5,7 +5,8 @@
 //!          ├─ +  ─ battery   one level, any
 //!          └─ #              this level and all below
 //! ```
-//! The cost of a look-up grows with the depth of the topic, not with the number of subscriptions.
+//! The cost of a look-up grows with the depth of the topic, not with the number of subscriptions. Subscribing and leaving
+//! cost the same walk, and the logarithm of how many others have the very same filter (`list.rs`).
 //! A shared subscription (`$share/<name>/<filter>`) lies where its filter ends; one member of it is found.
 //! A leading wildcard never matches a topic that begins with `$` (MQTT 3.1.1 [MQTT-4.7.2-1]).
 
@@ -15,6 +16,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::codec::SubscriptionOptions;
 use crate::message::Qos;
 
+use list::{Keyed, List};
+
+#[cfg(test)]
+mod crowd;
+/// A list whose items are found by their key.
+mod list;
 /// Who is subscribed, for whoever asks.
 mod who;
 
@@ -30,22 +37,38 @@ struct Entry<S> {
 #[derive(Debug)]
 struct Share<S> {
     name: Box<str>,
-    members: Vec<Entry<S>>,
+    members: List<Entry<S>>,
     /// Whose turn it is.
     turn: AtomicUsize,
+}
+
+impl<S> Keyed for Entry<S> {
+    type Key = u32;
+
+    fn key(&self) -> &u32 {
+        &self.key
+    }
+}
+
+impl<S> Keyed for Share<S> {
+    type Key = Box<str>;
+
+    fn key(&self) -> &Box<str> {
+        &self.name
+    }
 }
 
 /// Subscriptions that end at one place.
 #[derive(Debug)]
 struct Entries<S> {
-    own: Vec<Entry<S>>,
-    #[expect(clippy::box_collection, reason = "most places have no share, and there are many places")]
-    shares: Option<Box<Vec<Share<S>>>>,
+    own: List<Entry<S>>,
+    /// Most places have none, and there are many places.
+    shares: Option<Box<List<Share<S>>>>,
 }
 
 impl<S> Default for Entries<S> {
     fn default() -> Self {
-        Entries { own: Vec::new(), shares: None }
+        Entries { own: List::default(), shares: None }
     }
 }
 
@@ -54,23 +77,26 @@ impl<S> Entries<S> {
         self.own.is_empty() && self.shares.is_none()
     }
 
+    /// All shares, in no order.
+    fn shares(&self) -> &[Share<S>] {
+        self.shares.as_deref().map_or(&[], List::items)
+    }
+
     /// Those under `share`, made when there are none.
-    fn of_share(&mut self, share: Option<&str>) -> &mut Vec<Entry<S>> {
+    fn of_share(&mut self, share: Option<&str>) -> &mut List<Entry<S>> {
         let Some(name) = share else { return &mut self.own };
-        let shares = self.shares.get_or_insert_default();
-        let index = shares.iter().position(|one| *one.name == *name).unwrap_or_else(|| {
-            shares.push(Share { name: name.into(), members: Vec::new(), turn: AtomicUsize::new(0) });
-            shares.len() - 1
-        });
-        &mut shares[index].members
+        let make = || Share { name: name.into(), members: List::default(), turn: AtomicUsize::new(0) };
+        &mut self.shares.get_or_insert_default().get_or_push(name, make).members
     }
 
     fn remove(&mut self, share: Option<&str>, key: u32) -> bool {
-        let Some(name) = share else { return remove_entry(&mut self.own, key) };
+        let Some(name) = share else { return self.own.remove(&key) };
         let Some(shares) = self.shares.as_mut() else { return false };
-        let Some(one) = shares.iter_mut().find(|one| *one.name == *name) else { return false };
-        let removed = remove_entry(&mut one.members, key);
-        shares.retain(|one| !one.members.is_empty());
+        let Some(one) = shares.get_mut(name) else { return false };
+        let removed = one.members.remove(&key);
+        if one.members.is_empty() {
+            shares.remove(name);
+        }
         if shares.is_empty() {
             self.shares = None;
         }
@@ -177,7 +203,7 @@ impl<S: Clone> Trie<S> {
         subscriber: S,
     ) -> bool {
         let entries = entries_of(&mut self.root, place.filter).of_share(place.share);
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
+        if let Some(entry) = entries.get_mut(&key) {
             entry.options = options;
             return false;
         }
@@ -250,12 +276,6 @@ fn remove<S>(node: &mut Node<S>, levels: &[&str], share: Option<&str>, key: u32)
     }
 }
 
-fn remove_entry<S>(entries: &mut Vec<Entry<S>>, key: u32) -> bool {
-    let Some(index) = entries.iter().position(|entry| entry.key == key) else { return false };
-    entries.swap_remove(index);
-    true
-}
-
 /// `rest` is what is left of the topic, `None` past its last level. Whether a subscription that matches does not want it.
 fn collect<S: Clone>(
     node: &Node<S>,
@@ -282,16 +302,15 @@ fn collect<S: Clone>(
 /// Whether one of them does not want it.
 fn take<S: Clone>(entries: &Entries<S>, wanted: &Wanted<'_, S>, found: &mut Vec<Match<S>>) -> bool {
     let mut is_withheld = false;
-    for entry in &entries.own {
+    for entry in entries.own.items() {
         if entry.options.no_local && entry.key == wanted.publisher {
             is_withheld = true;
         } else {
             found.push(found_by(entry, false));
         }
     }
-    let shares = entries.shares.iter().flat_map(|shares| shares.iter());
-    found
-        .extend(shares.filter_map(|share| next_of(share, wanted.is_here)).map(|entry| found_by(entry, true)));
+    let in_turn = entries.shares().iter().filter_map(|share| next_of(share, wanted.is_here));
+    found.extend(in_turn.map(|entry| found_by(entry, true)));
     is_withheld
 }
 
@@ -309,14 +328,16 @@ fn found_by<S: Clone>(entry: &Entry<S>, shared: bool) -> Match<S> {
 
 /// In turn, and those that are here before those that are not.
 fn next_of<S>(share: &Share<S>, is_here: fn(&S) -> bool) -> Option<&Entry<S>> {
-    let count = share.members.len();
-    let turn = share.turn.fetch_add(1, Ordering::Relaxed).checked_rem(count)?;
-    let mut from_turn = share.members[turn..].iter().chain(&share.members[..turn]);
+    let members = share.members.items();
+    let turn = share.turn.fetch_add(1, Ordering::Relaxed).checked_rem(members.len())?;
+    let mut from_turn = members[turn..].iter().chain(&members[..turn]);
     from_turn.clone().find(|entry| is_here(&entry.subscriber)).or_else(|| from_turn.next())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -376,6 +397,13 @@ mod tests {
             }
             prop_assert!(trie.root.is_empty());
         }
+    }
+
+    /// A place is part of a map's block of eleven, however few its neighbours are.
+    #[test]
+    fn a_place_takes_no_more_than_96_octets_and_a_subscriber_24() {
+        assert!(size_of::<Node<Arc<()>>>() <= 96);
+        assert!(size_of::<Entry<Arc<()>>>() <= 24);
     }
 
     #[test]

@@ -12,10 +12,10 @@ impl<S> Trie<S> {
     pub fn each_of_filter(&self, place: Place<'_>, tell: &mut dyn FnMut(&S)) {
         let Some(entries) = find(&self.root, place.filter) else { return };
         match place.share {
-            None => entries.own.iter().for_each(|entry| tell(&entry.subscriber)),
+            None => entries.own.items().iter().for_each(|entry| tell(&entry.subscriber)),
             Some(name) => {
-                let shares = entries.shares.iter().flat_map(|shares| shares.iter());
-                let members = shares.filter(|share| *share.name == *name).flat_map(|share| &share.members);
+                let share = entries.shares.as_ref().and_then(|shares| shares.get(name));
+                let members = share.iter().flat_map(|share| share.members.items());
                 members.for_each(|entry| tell(&entry.subscriber));
             }
         }
@@ -53,9 +53,8 @@ fn descend<S>(node: &Node<S>, rest: Option<&str>, wildcards: bool, tell: &mut dy
 }
 
 fn tell_all<S>(entries: &Entries<S>, tell: &mut dyn FnMut(&S)) {
-    let shares = entries.shares.iter().flat_map(|shares| shares.iter());
-    let members = shares.flat_map(|share| &share.members);
-    entries.own.iter().chain(members).for_each(|entry| tell(&entry.subscriber));
+    let members = entries.shares().iter().flat_map(|share| share.members.items());
+    entries.own.items().iter().chain(members).for_each(|entry| tell(&entry.subscriber));
 }
 
 #[cfg(test)]
