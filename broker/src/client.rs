@@ -189,6 +189,8 @@ pub struct Link {
     pub blocked: bool,
     /// Nothing is read from it for now.
     pub held: bool,
+    /// Whether the client said what to publish when the connection breaks.
+    pub has_will: bool,
     /// Since octets wait for the socket, and where it is told how long they did.
     pub waits: Waits,
     /// Wakes the connection's task.

@@ -315,6 +315,7 @@ impl Peer {
         let will = self.release(now, reason);
         if let Some(kept) = will {
             self.broker.fire_will(&self.instance, &self.client, &kept);
+            self.broker.forget_will(&self.client);
         }
         self.tell_close(reason);
         self.tell_status(StatusKind::TcpClean);
@@ -350,7 +351,7 @@ impl Peer {
             kept.due = Some(crate::will::due(&kept, now));
             rows.push(rows::put_will(self.client.key, &kept));
             state.pending_will = Some(kept);
-        } else if had_will {
+        } else if had_will && will.is_none() {
             rows.push(rows::delete_will(self.client.key));
         }
         if self.clean {

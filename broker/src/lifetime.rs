@@ -91,7 +91,7 @@ impl Broker {
         drop(state);
         if let Some(kept) = will {
             self.fire_will(instance, client, &kept);
-            self.store.submit_rows(vec![rows::delete_will(client.key)], None);
+            self.forget_will(client);
         }
     }
 

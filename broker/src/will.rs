@@ -76,8 +76,20 @@ impl Broker {
                 locked(&client.state).pending_will = Some(Box::new(KeptWill { due: Some(due), ..kept }));
             } else {
                 self.fire_will(&instance, &client, &kept);
-                self.store.submit_rows(vec![rows::delete_will(client.key)], None);
+                self.forget_will(&client);
             }
+        }
+    }
+
+    /// A will has been published: only then its row goes, so that a kill between the two publishes it twice and not
+    /// never. By now the row may be that of another will.
+    pub fn forget_will(&self, client: &Client) {
+        let state = locked(&client.state);
+        let is_anothers =
+            state.pending_will.is_some() || state.link.as_ref().is_some_and(|link| link.has_will);
+        if !is_anothers {
+            // Under the lock, so that disk and memory agree on the order.
+            self.store.submit_rows(vec![rows::delete_will(client.key)], None);
         }
     }
 
@@ -88,7 +100,7 @@ impl Broker {
         let Some(kept) = state.pending_will.take_if(is_due) else { return };
         drop(state);
         self.fire_will(instance, client, &kept);
-        self.store.submit_rows(vec![rows::delete_will(client.key)], None);
+        self.forget_will(client);
     }
 }
 

@@ -296,6 +296,7 @@ fn try_claim(
         socket: None,
         blocked: false,
         held: false,
+        has_will: connect.will.is_some(),
         waits: Waits::new(broker.metrics.timings.outbox()),
         wake: wake.clone(),
         closing: None,

@@ -24,7 +24,7 @@ use crate::harness::{Connect, Octets, PROVISION, command_line, publish, subscrib
 /// Turns of the broker's thread that a client is given.
 const TURNS: usize = 20;
 
-/// Closed while the disk holds back what is to be synced.
+/// Closed while the disk takes nothing.
 #[derive(Debug, Default)]
 struct Barrier {
     is_closed: Mutex<bool>,
@@ -42,7 +42,7 @@ impl Barrier {
     }
 }
 
-/// A folder whose files are synced when the barrier lets them.
+/// A folder whose files are written and synced when the barrier lets them.
 #[derive(Debug)]
 struct Held {
     disk: Arc<dyn Disk>,
@@ -90,6 +90,7 @@ impl DiskFile for HeldFile {
         self.file.read_at(octets, offset)
     }
     fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<()> {
+        self.barrier.pass();
         self.file.write_at(octets, offset)
     }
     fn cut(&self, bytes: u64) -> io::Result<()> {
@@ -107,13 +108,17 @@ struct Stage {
     barrier: Arc<Barrier>,
     lifecycle: Lifecycle,
     threads: Threads,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Stage {
     fn set() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
+        Self::set_in(dir)
+    }
+
+    fn set_in(dir: TempDir) -> Self {
         let config = Config::parse_from(command_line(dir.path(), &[]));
         let barrier = Arc::new(Barrier::default());
         let held = |config: &Config| {
@@ -121,7 +126,9 @@ impl Stage {
             Ok(Arc::new(Held { disk, barrier: barrier.clone() }) as Arc<dyn Disk>)
         };
         let (rules, metrics) = (Arc::new(BuiltIn), Metrics::new("broker"));
-        let broker = Broker::open_on(held, config, Clock::system(), rules, &metrics).unwrap().broker;
+        let opened = Broker::open_on(held, config, Clock::system(), rules, &metrics).unwrap();
+        let broker = opened.broker;
+        broker.fire_recovered(opened.wills);
         let lifecycle = Lifecycle::new();
         let threads = Threads::start(Some(1), lifecycle.clone(), ThreadMetrics::default()).unwrap();
         let homes = threads.homes();
@@ -133,7 +140,25 @@ impl Stage {
         let listener = TcpListener::from_std(listener).unwrap();
         let stop = lifecycle.stopping();
         lifecycle.spawn("tcp", listen::accept(broker, listener, Transport::Tcp, homes, stop));
-        Stage { address, barrier, lifecycle, threads, _dir: dir }
+        Stage { address, barrier, lifecycle, threads, dir }
+    }
+
+    /// What a kill would leave now, started again.
+    fn as_killed_now(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folders = vec![(self.dir.path().to_owned(), dir.path().to_owned())];
+        while let Some((from, to)) = folders.pop() {
+            std::fs::create_dir_all(&to).unwrap();
+            for entry in std::fs::read_dir(&from).unwrap().map(Result::unwrap) {
+                let copy = to.join(entry.file_name());
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push((entry.path(), copy));
+                } else {
+                    std::fs::copy(entry.path(), copy).unwrap();
+                }
+            }
+        }
+        Self::set_in(dir)
     }
 
     async fn connect(&self, connect: &Connect) -> Octets {
@@ -287,4 +312,30 @@ async fn what_a_clean_client_publishes_for_nobody_who_lasts_does_not_wait() {
     let _busy = stage.hold().await;
     client.exchange(&publish("news/x", "y", 1, 7), &[0x40, 2, 0, 7]).await;
     stage.barrier.set(false);
+}
+
+#[tokio::test]
+async fn a_will_is_not_forgotten_before_its_message_is_on_disk() {
+    let stage = Stage::set();
+    let mut reader = stage.persistent("reader").await;
+    reader.subscribe(&[("news/wills", 1)], &[1]).await;
+    reader.disconnect().await;
+    let will = Some(("news/wills".to_owned(), "gone".to_owned(), 1));
+    let mortal = stage.connect(&Connect { will, ..Connect::of("mortal") }).await;
+    let mut other = stage.connect(&Connect::of("other")).await;
+    stage.barrier.set(true);
+    mortal.vanish();
+    for _ in 0..TURNS {
+        other.expect_silence().await;
+    }
+    let after = stage.as_killed_now();
+    stage.barrier.set(false);
+    let (mut reader, connack) = {
+        let mut reader = Octets::open(after.address).await;
+        reader.send(&Connect { clean: false, ..Connect::of("reader") }.encode()).await;
+        let connack = reader.packet().await;
+        (reader, connack)
+    };
+    assert_eq!(connack, [0x20, 2, 1, 0]);
+    assert_eq!(reader.receive().await.payload, "gone");
 }
