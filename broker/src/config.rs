@@ -78,7 +78,7 @@ pub struct Config {
     /// judged after 3500
     #[arg(long, env = "BROKER_DUPLICATE_PROBE_MS", default_value_t = 4000, value_name = "MS")]
     pub duplicate_probe_ms: u64,
-    /// Allow MQTT without TLS on an address that other machines can reach
+    /// Allow MQTT, and the console and API, without TLS on an address that other machines can reach
     #[arg(long, env = "BROKER_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
     /// TLS and proxies
@@ -313,7 +313,8 @@ impl Config {
     /// What cannot work, all at once.
     pub fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
-        for (what, address) in [("--mqtt", self.mqtt), ("--websocket", self.websocket)] {
+        for (what, address) in [("--mqtt", self.mqtt), ("--websocket", self.websocket), ("--http", self.http)]
+        {
             if !service_kit::config::is_loopback(&address) && !self.allow_plaintext {
                 mistakes.push(format!(
                     "{what} {address} is reachable without TLS; add --allow-plaintext if that is wanted"
@@ -378,6 +379,10 @@ mod tests {
         --mqtt 0.0.0.0:1883 is reachable without TLS; add --allow-plaintext if that is wanted
         --mqtts needs --tls-cert and --tls-key
         --provision has no meaning in --profile standard
+        ");
+        insta::assert_snapshot!(mistakes("--websocket 192.0.2.7:8083 --http [::]:8080"), @r"
+        --websocket 192.0.2.7:8083 is reachable without TLS; add --allow-plaintext if that is wanted
+        --http [::]:8080 is reachable without TLS; add --allow-plaintext if that is wanted
         ");
         insta::assert_snapshot!(mistakes("--internet-host {instance}.example.com:1883"), @"--internet-host: `instance.example.com:1883` is neither an IP address nor a DNS name: up to 253 of 0-9 A-Z a-z _ - in parts of up to 63 with dots between; {instance} stands for the instance's ID");
         insta::assert_snapshot!(mistakes("--refuse-filters a,b"), @"--refuse-filters has no meaning in --profile strict: grants decide");

@@ -299,14 +299,17 @@ async fn the_qos_of_a_p2p_message_is_that_of_its_publish() {
 #[tokio::test]
 async fn plain_text_beyond_loopback_needs_consent() {
     let dir = tempfile::tempdir().unwrap();
-    let mistakes = |more: &[&str]| {
-        let more: Vec<String> = more.iter().map(ToString::to_string).collect();
-        let mut line =
-            command_line(dir.path(), &[vec!["--profile".to_owned(), "standard".to_owned()], more].concat());
-        let mqtt = line.iter().position(|argument| argument == "--mqtt").unwrap();
-        line[mqtt + 1] = "0.0.0.0:0".to_owned();
+    let mistakes = |listener: &str, more: &[&str]| {
+        let more: Vec<String> =
+            ["--profile", "standard"].iter().chain(more).map(ToString::to_string).collect();
+        let mut line = command_line(dir.path(), &more);
+        let at = line.iter().position(|argument| argument == listener).unwrap();
+        line[at + 1] = "0.0.0.0:0".to_owned();
         broker::check(&broker::Config::parse_from(line)).err().unwrap_or_default().join("\n")
     };
-    assert!(mistakes(&[]).contains("--allow-plaintext"), "{}", mistakes(&[]));
-    assert_eq!(mistakes(&["--allow-plaintext"]), "");
+    for listener in ["--mqtt", "--websocket", "--http"] {
+        let told = "0.0.0.0:0 is reachable without TLS; add --allow-plaintext if that is wanted";
+        assert_eq!(mistakes(listener, &[]), format!("{listener} {told}"));
+        assert_eq!(mistakes(listener, &["--allow-plaintext"]), "");
+    }
 }
