@@ -100,6 +100,13 @@ pub struct Urls {
     pub wss: Option<String>,
 }
 
+impl Urls {
+    /// Those there are.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        [&self.mqtt, &self.mqtts, &self.ws, &self.wss].into_iter().filter_map(Option::as_deref)
+    }
+}
+
 impl Doors {
     /// URLs with this host.
     pub fn urls(&self, host: &HostName) -> Urls {

@@ -23,6 +23,8 @@ mod clients;
 mod credentials;
 /// Credentials of single devices.
 mod devices;
+/// Under which URLs instances are reached.
+mod endpoints;
 /// What a form brings.
 mod forms;
 /// What all pages have around them.

@@ -19,8 +19,18 @@ use crate::endpoints::{HostName, Hosts, Urls};
 pub struct EndpointsView {
     /// Absent: nobody gave it a name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    internet: Option<Urls>,
-    intranet: Urls,
+    pub internet: Option<Urls>,
+    pub intranet: Urls,
+}
+
+impl EndpointsView {
+    /// Those of an instance with these names of its own.
+    pub fn of(app: &App, instance: &str, own: &Hosts) -> Self {
+        let hosts = app.broker.config.endpoints.hosts(instance, own);
+        let internet = hosts.internet.map(|host| app.doors.urls(&host));
+        let intranet = hosts.intranet.map_or_else(|| app.doors.own_urls(), |host| app.doors.urls(&host));
+        EndpointsView { internet, intranet }
+    }
 }
 
 /// Names of an instance.
@@ -44,10 +54,7 @@ pub async fn show(
     _: Nothing,
 ) -> Result<Json<EndpointsView>, Problem> {
     let instance = app.instance(&id)?;
-    let hosts = app.broker.config.endpoints.hosts(&instance.id, &instance.rules().hosts);
-    let internet = hosts.internet.map(|host| app.doors.urls(&host));
-    let intranet = hosts.intranet.map_or_else(|| app.doors.own_urls(), |host| app.doors.urls(&host));
-    Ok(Json(EndpointsView { internet, intranet }))
+    Ok(Json(EndpointsView::of(&app, &instance.id, &instance.rules().hosts)))
 }
 
 /// Names an instance, in its URLs only: where names lead is not the broker's doing.

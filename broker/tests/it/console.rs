@@ -238,6 +238,7 @@ async fn a_viewer_sees_every_page_and_changes_nothing() {
     let before = audit(&broker).len();
     for path in [
         "/instances",
+        &at("endpoints"),
         &at("topics"),
         &at("topics/news/delete"),
         &at("messages"),
@@ -264,7 +265,7 @@ async fn a_viewer_sees_every_page_and_changes_nothing() {
         assert!(page.text.contains("vera is a viewer"), "{path}: {}", page.text);
     }
     assert_eq!(audit(&broker).len(), before);
-    assert!((broker.metric(&refused(403, "role-viewer")).await - 20.0).abs() < 0.1);
+    assert!((broker.metric(&refused(403, "role-viewer")).await - 21.0).abs() < 0.1);
     client.expect_silence().await;
     check_signature(&mut vera).await;
 
@@ -431,6 +432,7 @@ async fn a_wrong_field_is_told_beside_it_and_what_was_typed_stays() {
     let user = [("name", "Not A Name"), ("role", "viewer"), ("password", PASSWORD)];
     for (path, fields, status, field, typed) in [
         ("/instances", &[("instance", "a b")][..], 400, "instance", "a b"),
+        (&at("endpoints"), &[("internet_host", "a:1883")], 422, "internet_host", "a:1883"),
         (&topics, &[("topic", "a/b")], 400, "topic", "a/b"),
         (&groups, &[("group", "SENSOR")], 400, "group", "SENSOR"),
         (&tokens, &token, 422, "topics", "nowhere/#"),

@@ -12,6 +12,7 @@ mod bad_input;
 mod connect;
 mod console;
 mod console_browser;
+mod console_endpoints;
 mod console_traces;
 mod credential_codes;
 mod device_credentials;

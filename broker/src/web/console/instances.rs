@@ -1,4 +1,4 @@
-//! Instances, and where the broker listens.
+//! Instances with their endpoints, and where the broker listens.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use service_kit::http::extract::Params;
+use serde::Deserialize;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 
 use super::Visitor;
+use super::endpoints::{self, NamesForm, UrlsRow};
 use super::forms::{Change, Complaint};
 use super::frame::{Frame, Section, page_telling, segment};
 use crate::sync::read_locked;
@@ -25,6 +27,7 @@ pub struct InstanceRow {
     pub groups: usize,
     pub topics: usize,
     pub credentials: usize,
+    pub endpoints: [UrlsRow; 2],
 }
 
 impl InstanceRow {
@@ -52,6 +55,7 @@ pub fn rows(app: &App) -> Vec<InstanceRow> {
             groups: rules.groups.len(),
             topics: rules.topics.len(),
             credentials: rules.credentials.len(),
+            endpoints: endpoints::rows(app, &instance.id, &rules.hosts),
         }
     };
     app.broker.instances().into_iter().map(row).collect()
@@ -62,19 +66,38 @@ pub fn rows(app: &App) -> Vec<InstanceRow> {
 struct InstancesPage<'a> {
     frame: Frame,
     instances: Vec<InstanceRow>,
-    endpoints: &'a [Endpoint],
+    listeners: &'a [Endpoint],
+    names: Option<NamesForm>,
     complaint: &'a Complaint,
 }
 
-fn answer(app: &App, visitor: Visitor, complaint: &Complaint) -> Response {
+/// Which instance gets names.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    names: Option<String>,
+}
+
+/// The page, with the form that names an instance if one is told.
+pub fn answer(
+    app: &App,
+    visitor: Visitor,
+    named: Option<&str>,
+    complaint: &Complaint,
+) -> Result<Response, Problem> {
+    let names = named.map(|instance| NamesForm::of(app, instance, complaint)).transpose()?;
     let frame = Frame::new(app, visitor, Section::Instances, None);
-    let page = InstancesPage { frame, instances: rows(app), endpoints: &app.endpoints, complaint };
-    page_telling(&page, complaint)
+    let page = InstancesPage { frame, instances: rows(app), listeners: &app.endpoints, names, complaint };
+    Ok(page_telling(&page, complaint))
 }
 
 /// `GET /instances`
-pub async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Response {
-    answer(&app, visitor, &Complaint::default())
+pub async fn list(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Queried(asked): Queried<Asked>,
+) -> Result<Response, Problem> {
+    answer(&app, visitor, asked.names.as_deref(), &Complaint::default())
 }
 
 /// `POST /instances/{instance}/delete`
@@ -99,7 +122,7 @@ pub async fn create(State(app): State<Arc<App>>, Change(sent): Change) -> Result
         Err(problem) => {
             let field = |kind: &str| (kind == "instance-invalid").then_some("instance");
             let complaint = Complaint::from(problem, sent.fields, field)?;
-            Ok(answer(&app, sent.visitor, &complaint))
+            answer(&app, sent.visitor, None, &complaint)
         }
     }
 }

@@ -11,8 +11,8 @@ use axum::routing::{get, post};
 
 use super::frame::Section;
 use super::{
-    Visitor, account, assets, audit, clients, credentials, devices, groups, instances, overview, setup,
-    sign_in, signature, statistics, tokens, topics, traces, users, way,
+    Visitor, account, assets, audit, clients, credentials, devices, endpoints, groups, instances, overview,
+    setup, sign_in, signature, statistics, tokens, topics, traces, users, way,
 };
 use crate::web::operations::run_to_the_end;
 use crate::web::{App, live};
@@ -50,6 +50,7 @@ pub fn routes(app: &Arc<App>) -> Router {
 fn of_instance() -> Router<Arc<App>> {
     Router::new()
         .route("/delete", post(instances::delete))
+        .route("/endpoints", post(endpoints::change))
         .route("/topics", get(topics::list).post(topics::create))
         .route("/topics/{topic}/delete", post(topics::delete))
         .route("/messages", post(topics::send))
