@@ -7,6 +7,8 @@
 //!                  ten wrong tokens from one address within ten minutes lock it out: 429 with `Retry-After`
 //! `POST /logout`   ends the session
 
+/// How many connections there are, and how long each may be silent.
+mod connections;
 /// Cookies of signed-in browsers.
 mod cookie;
 /// What a request brings, parsed.
@@ -37,6 +39,8 @@ use tracing::{debug, error, info};
 use crate::clock::Stopwatch;
 use crate::metrics::Metrics;
 use crate::problem::{Cause, Problem};
+pub use connections::ConnectionLimits;
+use connections::Server;
 pub use cookie::{cookie_name, find_cookie, set_cookie};
 use refusals::Refusals;
 pub use refusals::{LockoutForgotten, ToldByPage};
@@ -94,9 +98,20 @@ pub fn standard_routes_noting(
 }
 
 /// Serves `router` until `stop`, then finishes what is in flight. Counts what is refused in `metrics`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    serve_within(ConnectionLimits::default(), listener, router, metrics, stop).await
+}
+
+/// The same within other limits.
 ///
 /// Layers, outermost first: request log, panics become 500, safe headers, body limit, refusals are told and counted.
-pub async fn serve(
+pub async fn serve_within(
+    limits: ConnectionLimits,
     listener: TcpListener,
     router: Router,
     metrics: Metrics,
@@ -117,11 +132,9 @@ pub async fn serve(
             Problem::internal(&std::io::Error::other("a handler panicked")).into_response()
         }))
         .layer(from_fn(log_request));
-    let stopping = stop.clone();
-    let serving = axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>())
-        .with_graceful_shutdown(async move { stopping.cancelled().await });
+    let server = Server::new(app.with_state(()), limits, &metrics, stop.clone());
     tokio::select! {
-        outcome = serving => outcome,
+        () = server.run(listener) => Ok(()),
         // Event streams never finish by themselves.
         () = async { stop.cancelled().await; tokio::time::sleep(Duration::from_secs(2)).await } => Ok(()),
     }
