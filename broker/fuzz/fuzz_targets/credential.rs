@@ -1,6 +1,8 @@
-//! Usernames and client IDs: what parses reads the same again.
+//! Usernames, client IDs, passwords of tokens and uploads of tokens: what parses reads the same again.
 #![no_main]
 
+use broker::system::read_upload;
+use broker::tokens::read_password;
 use libfuzzer_sys::fuzz_target;
 use wire::ClientId;
 use wire::credential::{Username, signature_password};
@@ -13,5 +15,10 @@ fuzz_target!(|text: &str| {
         assert_eq!(client_id.to_string(), text);
         assert_eq!(format!("{}@@@{}", client_id.group(), client_id.device()), text);
     }
+    if let Some(tokens) = read_password(text) {
+        let fields = tokens.iter().map(|(actions, token)| format!("{actions:?}|{token}"));
+        assert_eq!(fields.collect::<Vec<_>>().join("|"), text);
+    }
+    let _ = read_upload(text.as_bytes());
     assert_eq!(signature_password("secret", text).len(), 28);
 });
