@@ -177,7 +177,7 @@ impl Reading {
     fn is_consistent(&self) -> bool {
         let lies_there = |position: &Position| {
             let bytes = self.sizes.get(&position.segment).copied().unwrap_or(0);
-            position.offset + u64::from(position.bytes) <= bytes
+            position.offset.checked_add(position.bytes.into()).is_some_and(|end| end <= bytes)
         };
         self.reaches
             && self.index.messages_after(0).all(|live| lies_there(&live.position))
@@ -285,6 +285,15 @@ mod tests {
         octets[damaged_at] ^= 1;
         let error = recover_bytes(&octets).unwrap_err();
         assert!(matches!(error, RecoverError::Damaged { segment: 1, offset: 8 }), "{error}");
+    }
+
+    #[test]
+    fn a_checkpoint_that_speaks_of_a_place_beyond_all_numbers_is_not_believed() {
+        let position = Position { segment: 1, offset: u64::MAX, bytes: 30 };
+        let received = Record::Received(record::Receipt { client: 1, packet_id: 1 });
+        let mut reading = Reading { reaches: true, sizes: [(1, 100)].into(), ..Reading::default() };
+        reading.index.apply(change_of(received, position).unwrap(), position);
+        assert!(!reading.is_consistent());
     }
 
     proptest! {
