@@ -9,7 +9,7 @@
 //! ```
 //! Integers are little-endian. Texts are cut to what their length can say, at a character.
 //! Messages that a connection handles together differ in little more than their numbers, which follow one another: of
-//! a hundred of them a run is written once and its length counted up.
+//! a hundred of them the first is written, and how many followed.
 
 use wire::Timestamp;
 
@@ -34,7 +34,7 @@ const IS_SHORT: u8 = 16;
 const IS_RUN: u8 = 32;
 
 /// Some events.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Events {
     octets: Vec<u8>,
     /// How many.
@@ -64,12 +64,6 @@ impl Events {
         self.octets.extend_from_slice(&events.octets);
         self.count += events.count;
         self.times = joined(self.times, events.times);
-    }
-
-    /// A copy.
-    #[must_use]
-    pub fn copied(&self) -> Self {
-        Events { octets: self.octets.clone(), count: self.count, times: self.times }
     }
 
     /// Empty again; memory is kept.

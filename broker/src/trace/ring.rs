@@ -118,7 +118,7 @@ impl Ring {
 
     /// Everything, to be read without hindering anybody.
     pub fn segments(&self) -> Vec<Arc<Segment>> {
-        let open = Arc::new(Segment { first: self.open.first, events: self.open.events.copied() });
+        let open = Arc::new(Segment { first: self.open.first, events: self.open.events.clone() });
         self.sealed.iter().cloned().chain([open]).collect()
     }
 
