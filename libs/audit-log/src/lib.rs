@@ -22,6 +22,8 @@ mod disk;
 pub mod error;
 /// The mirror of the head.
 mod head_file;
+/// The lock of a folder.
+mod lock;
 /// The handle, its queue and its thread.
 pub mod log;
 /// ● The chain of closed files.

@@ -9,7 +9,6 @@
 //! A thread and not a task: a sync blocks. It ends when the last handle is dropped, after what was queued; the drop
 //! waits for it, so that the log can be opened again at once.
 
-use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -24,6 +23,7 @@ use crate::day::Day;
 use crate::disk::{Disk, FileSystem};
 use crate::error::AuditError;
 use crate::head_file;
+use crate::lock::Lock;
 use crate::record::{NewRecord, Seq};
 use crate::repair::{self, Cut};
 use crate::scan::{self, Scan};
@@ -37,8 +37,6 @@ pub const QUEUE_APPENDS_MAX: usize = 1024;
 pub const BATCH_RECORDS_MAX: usize = 1000;
 /// Most octets of records in one append, and about the most in one sync.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
-
-const LOCK_FILE: &str = "lock";
 
 /// Where the log is.
 #[derive(Clone, Debug)]
@@ -126,7 +124,7 @@ impl AuditLog {
         now: Timestamp,
         disk: Box<dyn Disk>,
     ) -> Result<(AuditLog, Opened), AuditError> {
-        let lock = lock(&config)?;
+        let lock = Lock::take(&config.dir)?;
         let mirror = config.head_file.as_deref().map(head_file::read).transpose()?;
         let scan = scan::scan(&config.dir, mirror.flatten().as_ref())?;
         let cut = set_aside(&config, &scan)?;
@@ -228,19 +226,6 @@ impl SharedStatus {
 
     fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-/// Two writers would break the chain.
-fn lock(config: &Config) -> Result<File, AuditError> {
-    let path = config.dir.join(LOCK_FILE);
-    fs::create_dir_all(&config.dir).map_err(AuditError::io("make", &config.dir))?;
-    let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = opened.map_err(AuditError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(AuditError::InUse(config.dir.clone())),
-        Err(fs::TryLockError::Error(error)) => Err(AuditError::io("lock", &path)(error)),
     }
 }
 

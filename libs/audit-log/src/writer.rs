@@ -3,7 +3,6 @@
 //! A group of records goes to one file. When a group of a later day comes, the open file is entered into the manifest
 //! and a new one begins. Days never go back: a record whose clock is behind goes to the file that is open.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use crate::chain::{self, Body, Head, hash_of};
 use crate::day::Day;
 use crate::disk::{Appender, Disk, Fault};
 use crate::error::AuditError;
+use crate::lock::Lock;
 use crate::manifest::{self, DayFile};
 use crate::record::{Hash, Seq};
 use crate::scan::Scan;
@@ -25,7 +25,7 @@ pub(crate) struct Writer {
     manifest_hash: Hash,
     is_failed: bool,
     /// Locked as long as this lives.
-    _lock: File,
+    _lock: Lock,
 }
 
 struct OpenFile {
@@ -35,7 +35,7 @@ struct OpenFile {
 
 impl Writer {
     /// Goes on where `scan` ended; what was torn must be set aside already.
-    pub(crate) fn new(dir: PathBuf, disk: Box<dyn Disk>, lock: File, scan: Scan) -> Result<Self, AuditError> {
+    pub(crate) fn new(dir: PathBuf, disk: Box<dyn Disk>, lock: Lock, scan: Scan) -> Result<Self, AuditError> {
         let manifest_path = dir.join(manifest::FILE_NAME);
         let manifest = disk.open(&manifest_path).map_err(AuditError::io("open", &manifest_path))?;
         let mut open = None;

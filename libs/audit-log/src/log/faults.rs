@@ -1,6 +1,7 @@
 //! What happens when the disk does not do what it should.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Condvar;
