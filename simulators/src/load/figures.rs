@@ -28,6 +28,12 @@ pub fn per(count: u64, elapsed: Duration) -> f64 {
     if seconds > 0.0 { number(count) / seconds } else { 0.0 }
 }
 
+/// A time as milliseconds.
+#[must_use]
+pub fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
 /// CPU time of one of so many, in microseconds.
 pub fn per_message_us(cpu: Option<Duration>, messages: u64) -> Option<f64> {
     cpu.filter(|_| messages > 0).map(|cpu| cpu.as_secs_f64() * 1e6 / number(messages))

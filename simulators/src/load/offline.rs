@@ -18,9 +18,9 @@ use tokio::time::timeout;
 
 use super::disk::DiskReport;
 use super::fault::LoadError;
-use super::figures::{or_unknown, per, per_message_us};
+use super::figures::{millis, or_unknown, per, per_message_us};
 use super::octets::{Incoming, PINGREQ, PINGRESP_TYPE, Qos, Session, Stamp, put_puback, put_publish};
-use super::process::CpuMeter;
+use super::process::{CpuMeter, resident_bytes};
 use super::restart::{Restart, kill_and_restart};
 use super::sequence::{Checker, Verdict};
 use super::target::{Target, Via, run_name, run_stamp};
@@ -59,6 +59,10 @@ pub struct OfflineReport {
     pub stored_cpu_us_per_message: Option<f64>,
     /// From the start of the new process to its first CONNACK.
     pub restart_ms: Option<f64>,
+    /// From the subscribers' return to the first message.
+    pub first_drained_ms: Option<f64>,
+    /// Resident memory of the process that was started, at its first CONNACK.
+    pub restarted_rss_bytes: Option<u64>,
     /// The process that was started; it goes on when this program has ended.
     pub restarted_pid: Option<u32>,
     /// Subscribers whom the broker remembered.
@@ -83,6 +87,9 @@ impl fmt::Display for OfflineReport {
         if let Some(restart_ms) = self.restart_ms {
             write!(out, "killed, back after {restart_ms:.0} ms | ")?;
         }
+        if let Some(first_drained_ms) = self.first_drained_ms {
+            write!(out, "first after {first_drained_ms:.1} ms  ")?;
+        }
         write!(out, "{} drained  {:.0} msgs/s  ", self.delivered, self.drained_per_second)?;
         write!(out, "{} µs CPU/message | ", or_unknown(self.drained_cpu_us_per_message))?;
         write!(out, "{} sessions back  {}", self.sessions_back, self.verdict)?;
@@ -95,6 +102,8 @@ struct Returned {
     checker: Checker,
     strange: u64,
     session_present: bool,
+    /// When the first message came, from the return on.
+    first: Option<Duration>,
     /// When the last message came, from the return on.
     last: Duration,
 }
@@ -154,6 +163,7 @@ impl OfflineConfig {
             checker: Checker::default(),
             strange: 0,
             session_present: client.session_present,
+            first: None,
             last: Duration::ZERO,
         };
         let mut out = BytesMut::new();
@@ -162,6 +172,7 @@ impl OfflineConfig {
             // Nothing more within that time is nothing more at all.
             let Ok(first) = timeout(QUIET, client.reader.next()).await else { break };
             let mut next = Some(first?);
+            returned.first = returned.first.or(Some(watch.elapsed()));
             while let Some(incoming) = next {
                 self.note(&mut returned, incoming, index, &mut out);
                 if incoming == Incoming::Other(PINGRESP_TYPE) {
@@ -245,6 +256,7 @@ pub async fn measure(config: &OfflineConfig) -> Result<OfflineReport, LoadError>
         Some(restart) => Some(kill_and_restart(restart, &config.target, &run_name(config.run)).await?),
         None => None,
     };
+    let restarted_rss_bytes = restarted.as_ref().and_then(|restarted| resident_bytes(restarted.pid));
     let pid = restarted.as_ref().map_or(config.target.pid, |restarted| Some(restarted.pid));
     let (cpu, watch) = (pid.and_then(CpuMeter::start), Stopwatch::start());
     let returned = try_join_all((0..config.publishers).map(|index| config.take(index, watch))).await?;
@@ -260,13 +272,16 @@ pub async fn measure(config: &OfflineConfig) -> Result<OfflineReport, LoadError>
         let strange = Verdict { strange: one.strange, ..Verdict::default() };
         verdict.plus(one.checker.verdict(config.messages)).plus(strange)
     });
+    let first = returned.iter().filter_map(|one| one.first).min();
     let last = returned.iter().map(|one| one.last).max().unwrap_or_default();
     let delivered = stored.messages - verdict.lost;
     Ok(OfflineReport {
         stored: stored.messages,
         stored_per_second: per(stored.messages, stored.elapsed),
         stored_cpu_us_per_message: per_message_us(stored.cpu, stored.messages),
-        restart_ms: restarted.as_ref().map(|restarted| restarted.took.as_secs_f64() * 1e3),
+        restart_ms: restarted.as_ref().map(|restarted| millis(restarted.took)),
+        first_drained_ms: first.map(millis),
+        restarted_rss_bytes,
         restarted_pid: restarted.map(|restarted| restarted.pid),
         sessions_back: returned.iter().map(|one| u32::from(one.session_present)).sum(),
         delivered,

@@ -60,7 +60,7 @@ const fn sum(pointer: &'static str, name: &'static str) -> Figure {
 }
 
 /// Every figure that a table shows, in its order.
-const FIGURES: [Figure; 56] = [
+const FIGURES: [Figure; 58] = [
     median("/messages_per_second", "messages/s"),
     median("/cpu_us_per_message", "broker CPU, µs/message"),
     median("/latency/p50_us", "latency p50, µs"),
@@ -71,6 +71,8 @@ const FIGURES: [Figure; 56] = [
     median("/stored_per_second", "stored messages/s"),
     median("/stored_cpu_us_per_message", "broker CPU, µs/stored message"),
     median("/restart_ms", "restart, ms"),
+    median("/restarted_rss_bytes", "memory after it, bytes"),
+    median("/first_drained_ms", "return to first message, ms"),
     median("/drained_per_second", "drained messages/s"),
     median("/drained_cpu_us_per_message", "broker CPU, µs/drained message"),
     plain("/sessions_back", "sessions back"),

@@ -247,6 +247,7 @@ async fn kill_9_between_the_last_puback_and_the_return_loses_nothing() {
     let second = Process(report.restarted_pid.unwrap());
     assert_all_drained(&report);
     assert!(report.restart_ms.is_some() && second.0 != first.0);
+    assert!(report.first_drained_ms > Some(0.0) && report.restarted_rss_bytes > Some(0), "{report:?}");
     child.wait().unwrap();
     std::mem::forget(first);
 }
