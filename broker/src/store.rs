@@ -217,8 +217,11 @@ impl Store {
         });
         let (tell, ended) = oneshot::channel();
         let reserve = Reserve::new(disk, options.reserve_bytes);
+        let ending = store.clone();
         let writer = writer::Writer::new(store.clone(), journal, tables.clone(), reserve);
         std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            // Also when the thread panics.
+            let _ending = Ending(ending);
             let _ = tell.send(writer.run());
         })?;
         Ok(Opened { store, recovered, tables, ended })
@@ -415,6 +418,15 @@ impl Store {
     pub fn close(&self) {
         locked(&self.gathering).closed = true;
         self.work.notify_one();
+    }
+}
+
+/// Tells whoever still waits for the disk that the thread of the writer ends.
+struct Ending(Arc<Store>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.epochs.end();
     }
 }
 

@@ -27,10 +27,18 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Epochs {
     settled: AtomicU64,
-    watch: watch::Sender<u64>,
+    watch: watch::Sender<Reached>,
     any_refused: AtomicBool,
     refused: RwLock<Refused>,
     refusing: AtomicBool,
+}
+
+/// What whoever waits is told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reached {
+    settled: u64,
+    /// Nothing further will be settled.
+    ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +52,7 @@ impl Default for Epochs {
     fn default() -> Self {
         Epochs {
             settled: AtomicU64::new(0),
-            watch: watch::Sender::new(0),
+            watch: watch::Sender::default(),
             any_refused: AtomicBool::new(false),
             refused: RwLock::default(),
             refusing: AtomicBool::new(false),
@@ -64,7 +72,7 @@ impl Epochs {
             self.any_refused.store(true, Ordering::Release);
         }
         self.settled.store(epoch, Ordering::Release);
-        self.watch.send_replace(epoch);
+        self.watch.send_modify(|reached| reached.settled = epoch);
     }
 
     /// What became of a batch.
@@ -82,18 +90,24 @@ impl Epochs {
 
     /// Returns when a batch is on disk, or will not be.
     pub async fn durable(&self, epoch: Epoch) -> Result<(), NotDurable> {
-        let mut settled = self.watch.subscribe();
-        let reached = settled.wait_for(|settled| *settled >= epoch.0).await;
-        reached.map_err(|_| NotDurable::Failed(StoreFailed("the writer has ended".to_owned())))?;
+        let mut watch = self.watch.subscribe();
+        // The sender lives as long as this does: it is not an error.
+        let _ = watch.wait_for(|reached| reached.settled >= epoch.0 || reached.ended).await;
         match self.outcome(epoch) {
+            Outcome::Durable => Ok(()),
             Outcome::Refused => Err(NotDurable::DiskFull),
-            Outcome::Durable | Outcome::Pending => Ok(()),
+            Outcome::Pending => Err(NotDurable::Failed(StoreFailed("the store is closed".to_owned()))),
         }
     }
 
     /// Returns when one more batch is settled.
     pub async fn progress(&self) {
         let _ = self.watch.subscribe().changed().await;
+    }
+
+    /// The writer has ended: what is not settled by now never will be.
+    pub fn end(&self) {
+        self.watch.send_modify(|reached| reached.ended = true);
     }
 
     /// From here on nothing is taken, or everything again.
@@ -110,6 +124,16 @@ impl Epochs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_when_the_writer_ends_is_told() {
+        let epochs = Epochs::default();
+        epochs.settle(1, Outcome::Durable);
+        let ended = async { epochs.end() };
+        let (first, second, ()) = tokio::join!(epochs.durable(Epoch(1)), epochs.durable(Epoch(2)), ended);
+        assert!(first.is_ok() && matches!(second, Err(NotDurable::Failed(_))), "{first:?} {second:?}");
+        assert!(matches!(epochs.durable(Epoch(3)).await, Err(NotDurable::Failed(_))));
+    }
 
     #[test]
     fn refused_batches_are_told_apart_and_forgotten_ones_pass_for_refused() {
