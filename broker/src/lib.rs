@@ -85,6 +85,8 @@ pub mod route;
 pub mod rows;
 /// ● Rules of an instance, and what follows for a topic or a filter.
 pub mod rules;
+/// Messages without a connection.
+pub mod sending;
 /// ● What waits for a client, is under way, is done.
 pub mod session;
 /// ● By what a client signed in.
@@ -130,6 +132,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::info;
 
+use crate::broker::Opened;
 use crate::certificates::{Certificates, CertificatesError};
 use crate::console::Console;
 use crate::endpoints::Doors;
@@ -257,65 +260,100 @@ pub async fn run_with(
     lifecycle: Lifecycle,
     authenticator: Arc<dyn access::Authenticator>,
 ) -> Result<(), RunError> {
-    let metrics = Metrics::new("broker");
-    let guard = Guard::without_pages(config.api.token.clone(), clock.clone());
-    let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
-    let (audit_config, first_password) =
-        (config.console.audit(&config.data_dir), config.console.console_password.clone());
-    let opened = Broker::open(config, clock, authenticator, &metrics)?;
-    let broker = opened.broker;
-    let audit = open_audit(audit_config, &broker.clock).await?;
-    broker.fire_recovered(opened.wills);
+    Program::open(config, clock, authenticator)?.run(listeners, lifecycle).await
+}
 
-    let readiness = Readiness::new();
-    let connections = lifecycle.child();
-    let io_threads = broker.config.transports.io_threads;
-    let threads = Threads::start(io_threads, connections.clone(), broker.metrics.threads.clone())?;
-    let (endpoints, doors) = (listeners.endpoints(), listeners.doors()?);
-    let app = Arc::new(web::App {
-        broker: broker.clone(),
-        guard,
-        readiness: readiness.clone(),
-        metrics: metrics.clone(),
-        audit,
-        tasks: connections.clone(),
-        changing: tokio::sync::RwLock::default(),
-        verifying: tokio::sync::Mutex::default(),
-        console: Console::new(opened.users),
-        endpoints,
-        doors,
-        signatures: web::Signatures::new(broker.started, &metrics),
-        figures: web::Live::default(),
-    });
-    first_user(&app, first_password).await?;
-    let stop = lifecycle.stopping();
-    if let Some(certificates) = &certificates {
-        let hangups = Certificates::hangups()?;
-        lifecycle.spawn("certificates", certificates.clone().follow(hangups, stop.clone()));
-    }
-    let (doors, http_listener) = listeners.mqtt(certificates.as_ref());
-    for (listener, transport) in doors {
-        open_door(&broker, listener, transport, threads.homes(), &connections);
-    }
-    info!(listener = "http", address = ?http_listener.local_addr().ok(), "listening");
-    lifecycle.spawn("http", http::serve(http_listener, web::routes::routes(&app), metrics, stop.clone()));
-    lifecycle.spawn("figures", web::sample(app, stop.clone()));
-    lifecycle.spawn("threads", threads.watch(stop.clone()));
-    lifecycle.spawn("sweep", sweep::run(broker.clone(), stop.clone()));
-    let store = broker.store.clone();
-    let watched = lifecycle.clone();
-    lifecycle.spawn("store", store_end(opened.store_ended));
-    readiness.set(true);
+/// A broker whose data is read and to which nobody can connect yet.
+#[derive(Debug)]
+pub struct Program {
+    opened: Opened,
+    metrics: Metrics,
+    certificates: Option<Arc<Certificates>>,
+}
 
-    stop.cancelled().await;
-    readiness.set(false);
-    let connections_ended = connections.drain().await;
-    broker.tell_all_left_out();
-    // Only now nobody submits any more: what has gathered is written, then the writer ends.
-    store.close();
-    threads.finish();
-    watched.drain().await?;
-    Ok(connections_ended?)
+impl Program {
+    /// Reads what the broker is told, and its data folder.
+    ///
+    /// # Errors
+    ///
+    /// What of it is wrong.
+    pub fn open(
+        config: Config,
+        clock: Clock,
+        authenticator: Arc<dyn access::Authenticator>,
+    ) -> Result<Self, RunError> {
+        let metrics = Metrics::new("broker");
+        let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
+        let opened = Broker::open(config, clock, authenticator, &metrics)?;
+        Ok(Program { opened, metrics, certificates })
+    }
+
+    /// The broker itself: a program that embeds it sends messages with it ([`Broker::send`]) and asks who is there.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.opened.broker
+    }
+
+    /// Lets clients connect, until the lifecycle stops.
+    pub async fn run(self, listeners: Listeners, lifecycle: Lifecycle) -> Result<(), RunError> {
+        let Program { opened, metrics, certificates } = self;
+        let broker = opened.broker;
+        let guard = Guard::without_pages(broker.config.api.token.clone(), broker.clock.clone());
+        let console = &broker.config.console;
+        let (audit, first_password) =
+            (console.audit(&broker.config.data_dir), console.console_password.clone());
+        let audit = open_audit(audit, &broker.clock).await?;
+        broker.fire_recovered(opened.wills);
+
+        let readiness = Readiness::new();
+        let connections = lifecycle.child();
+        let io_threads = broker.config.transports.io_threads;
+        let threads = Threads::start(io_threads, connections.clone(), broker.metrics.threads.clone())?;
+        let (endpoints, doors) = (listeners.endpoints(), listeners.doors()?);
+        let app = Arc::new(web::App {
+            broker: broker.clone(),
+            guard,
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+            audit,
+            tasks: connections.clone(),
+            changing: tokio::sync::RwLock::default(),
+            verifying: tokio::sync::Mutex::default(),
+            console: Console::new(opened.users),
+            endpoints,
+            doors,
+            signatures: web::Signatures::new(broker.started, &metrics),
+            figures: web::Live::default(),
+        });
+        first_user(&app, first_password).await?;
+        let stop = lifecycle.stopping();
+        if let Some(certificates) = &certificates {
+            let hangups = Certificates::hangups()?;
+            lifecycle.spawn("certificates", certificates.clone().follow(hangups, stop.clone()));
+        }
+        let (doors, http_listener) = listeners.mqtt(certificates.as_ref());
+        for (listener, transport) in doors {
+            open_door(&broker, listener, transport, threads.homes(), &connections);
+        }
+        info!(listener = "http", address = ?http_listener.local_addr().ok(), "listening");
+        lifecycle.spawn("http", http::serve(http_listener, web::routes::routes(&app), metrics, stop.clone()));
+        lifecycle.spawn("figures", web::sample(app, stop.clone()));
+        lifecycle.spawn("threads", threads.watch(stop.clone()));
+        lifecycle.spawn("sweep", sweep::run(broker.clone(), stop.clone()));
+        let store = broker.store.clone();
+        let watched = lifecycle.clone();
+        lifecycle.spawn("store", store_end(opened.store_ended));
+        readiness.set(true);
+
+        stop.cancelled().await;
+        readiness.set(false);
+        let connections_ended = connections.drain().await;
+        broker.tell_all_left_out();
+        // Only now nobody submits any more: what has gathered is written, then the writer ends.
+        store.close();
+        threads.finish();
+        watched.drain().await?;
+        Ok(connections_ended?)
+    }
 }
 
 fn open_door(

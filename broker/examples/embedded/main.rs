@@ -9,12 +9,16 @@
 //! mosquitto_pub -i phone -u ben -P pear -q 1 -t home/anna/diary -m x   # refused: the connection is lost
 //! mosquitto_pub -i phone -u ben -P wrong -q 1 -t board/shopping -m x   # refused: not authorised
 //! ```
+//! The program itself says hello on `board/house`, without a connection; whoever subscribes gets it.
 //! Everything else is the broker's: sessions, QoS, the store, lock-out after wrong passwords, metrics, the API.
 
 use std::sync::Arc;
 
+use broker::admission::STANDARD_INSTANCE;
+use broker::message::Qos;
 use broker::rules::Profile;
-use broker::{Config, Listeners, run_with};
+use broker::sending::Order;
+use broker::{Config, Listeners, Program};
 use clap::Parser;
 use service_kit::clock::Clock;
 use service_kit::lifecycle::Lifecycle;
@@ -34,6 +38,15 @@ async fn main() -> anyhow::Result<()> {
     lifecycle.stop_on_signals();
     let household = Arc::new(Household::of(&[("anna", "apple"), ("ben", "pear")]));
     tracing::info!("anna and ben may sign in; home/<name>/ is for one of them, board/ for both");
-    run_with(config, listeners, Clock::system(), lifecycle, household).await?;
+    let program = Program::open(config, Clock::system(), household)?;
+    let hello = Order {
+        topic: "board/house".to_owned(),
+        payload: b"dinner is at seven".to_vec(),
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        clean_session: true,
+    };
+    program.broker().send(STANDARD_INSTANCE, hello).await?;
+    program.run(listeners, lifecycle).await?;
     Ok(())
 }

@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::operations::Actor;
-use super::operations::messages::MessageOrder;
+use super::operations::messages::qos_of;
+use crate::sending::Order;
 
 /// A message to send.
 #[derive(Deserialize, ToSchema)]
@@ -57,8 +58,8 @@ pub async fn send(
 ) -> Result<(StatusCode, Json<MessageSent>), Problem> {
     let payload = payload_of(&request)?;
     let SendMessage { topic, qos, retain, clean_session, .. } = request;
-    let (qos, clean_session) = (qos.unwrap_or(1), clean_session.unwrap_or(true));
-    let order = MessageOrder { topic, payload, qos, retain, clean_session };
+    let (qos, clean_session) = (qos_of(qos.unwrap_or(1))?, clean_session.unwrap_or(true));
+    let order = Order { topic, payload, qos, retain, clean_session };
     let message_id = app.send_message(&actor, &id, order).await?;
     Ok((StatusCode::ACCEPTED, Json(MessageSent { message_id })))
 }

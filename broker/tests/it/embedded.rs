@@ -7,9 +7,11 @@ use std::time::Duration;
 use broker::access::{Asked, Authenticator, Who};
 use broker::admission::{Admitted, Refusal, STANDARD_INSTANCE};
 use broker::instance::Instance;
+use broker::message::Qos;
 use broker::permissions::Permissions;
+use broker::sending::{Order, SendError};
 use broker::signer::Signer;
-use broker::{Broker, Config, Listeners, RunError};
+use broker::{Broker, Config, Listeners, Program, RunError};
 use clap::Parser;
 use futures_util::future::BoxFuture;
 use service_kit::clock::Clock;
@@ -32,6 +34,7 @@ struct Embedded {
     http: SocketAddr,
     clock: Clock,
     dir: Arc<TempDir>,
+    broker: Arc<Broker>,
     lifecycle: Lifecycle,
     running: JoinHandle<Result<(), RunError>>,
 }
@@ -45,8 +48,10 @@ impl Embedded {
         let mqtt = listeners.mqtt.local_addr().unwrap();
         let http = listeners.http.local_addr().unwrap();
         let (clock, lifecycle) = (Clock::manual(Timestamp::EPOCH), Lifecycle::new());
-        let program = broker::run_with(config, listeners, clock.clone(), lifecycle.clone(), rules);
-        Embedded { mqtt, http, clock, dir, lifecycle, running: tokio::spawn(program) }
+        let program = Program::open(config, clock.clone(), rules).unwrap();
+        let broker = program.broker().clone();
+        let running = tokio::spawn(program.run(listeners, lifecycle.clone()));
+        Embedded { mqtt, http, clock, dir, broker, lifecycle, running }
     }
 
     fn household() -> Self {
@@ -244,4 +249,64 @@ async fn who_is_judged_before_a_withdrawal_and_let_in_after_it_must_sign_in_agai
     assert_eq!(again.packet().await[3], 0);
     again.expect_silence().await;
     program.stop().await;
+}
+
+fn order(topic: &str, payload: &str) -> Order {
+    Order {
+        topic: topic.to_owned(),
+        payload: payload.as_bytes().to_vec(),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        clean_session: true,
+    }
+}
+
+#[tokio::test]
+async fn the_program_itself_sends_without_a_connection() {
+    let program = Embedded::household();
+    let mut anna = program.sign_in("anna", "apple").await;
+    anna.subscribe(&[("board/#", 1)], &[1]).await;
+    let first = program.broker.send(STANDARD_INSTANCE, order("board/house", "dinner")).await.unwrap();
+    assert_eq!(anna.receive().await.payload, "dinner");
+    let second = program.broker.send(STANDARD_INSTANCE, order("board/house", "late")).await.unwrap();
+    assert_eq!(anna.receive().await.payload, "late");
+    assert_ne!(first, second);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_program_sends_to_an_absent_client_is_on_disk() {
+    let program = Embedded::household();
+    let mut octets = connect(4, "ben", "ben", "pear");
+    octets[9] &= !2;
+    let mut ben = Octets::open(program.mqtt).await;
+    ben.exchange(&octets, &[0x20, 2, 0, 0]).await;
+    ben.subscribe(&[("board/#", 1)], &[1]).await;
+    ben.disconnect().await;
+    program.broker.send(STANDARD_INSTANCE, order("board/house", "dinner")).await.unwrap();
+    let program = Embedded::start(program.stop().await, people(&[("ben", "pear")]));
+    let mut ben = Octets::open(program.mqtt).await;
+    ben.exchange(&octets, &[0x20, 2, 1, 0]).await;
+    assert_eq!(ben.receive().await.payload, "dinner");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_program_may_not_send_is_refused_with_a_reason() {
+    let program = Embedded::household();
+    let mut anna = program.sign_in("anna", "apple").await;
+    anna.subscribe(&[("board/#", 1)], &[1]).await;
+    let send = async |instance: &str, order: Order| program.broker.send(instance, order).await.unwrap_err();
+    assert!(
+        matches!(send("nobody", order("board/x", "")).await, SendError::NoInstance(id) if id == "nobody")
+    );
+    assert!(matches!(send(STANDARD_INSTANCE, order("board/+", "")).await, SendError::Topic(_)));
+    let long = "x".repeat(program.broker.config.payload_bytes_max() + 1);
+    let error = send(STANDARD_INSTANCE, order("board/x", &long)).await;
+    assert!(matches!(error, SendError::PayloadTooLarge(max) if max + 1 == long.len()));
+    anna.expect_silence().await;
+    let broker = program.broker.clone();
+    program.stop().await;
+    let error = broker.send(STANDARD_INSTANCE, Order { retain: true, ..order("board/x", "late") }).await;
+    assert!(matches!(error, Err(SendError::NotDurable(_))), "{error:?}");
 }

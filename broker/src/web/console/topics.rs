@@ -10,11 +10,12 @@ use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 
 use super::Visitor;
-use super::forms::{Change, Complaint};
+use super::forms::{Change, Complaint, Sent};
 use super::frame::{Frame, Section, page_telling};
 use super::trace_rows::way_path;
+use crate::sending::Order;
 use crate::web::App;
-use crate::web::operations::messages::MessageOrder;
+use crate::web::operations::messages::qos_of;
 
 /// Names on one page.
 pub const ROWS: usize = 100;
@@ -110,23 +111,27 @@ pub async fn delete(
     Ok(back(&app, &sent.visitor, &instance, &format!("Parent topic {topic} is deleted.")))
 }
 
+async fn sent_message(app: &App, sent: &Sent, instance: &str) -> Result<String, Problem> {
+    let fields = &sent.fields;
+    let order = Order {
+        topic: fields.text("message_topic").to_owned(),
+        payload: fields.raw("payload").as_bytes().to_vec(),
+        // What is no number is no QoS.
+        qos: qos_of(fields.text("qos").parse().unwrap_or(u8::MAX))?,
+        retain: fields.is_ticked("retain"),
+        clean_session: !fields.is_ticked("keep"),
+    };
+    app.send_message(&sent.visitor.actor(), instance, order).await
+}
+
 /// `POST /instances/{instance}/messages`
 pub async fn send(
     State(app): State<Arc<App>>,
     Params(instance): Params<String>,
     Change(sent): Change,
 ) -> Result<Response, Problem> {
-    let fields = &sent.fields;
-    let topic = fields.text("message_topic").to_owned();
-    let order = MessageOrder {
-        topic: topic.clone(),
-        payload: fields.raw("payload").as_bytes().to_vec(),
-        // What is no number is no QoS.
-        qos: fields.text("qos").parse().unwrap_or(u8::MAX),
-        retain: fields.is_ticked("retain"),
-        clean_session: !fields.is_ticked("keep"),
-    };
-    match app.send_message(&sent.visitor.actor(), &instance, order).await {
+    let topic = sent.fields.text("message_topic").to_owned();
+    match sent_message(&app, &sent, &instance).await {
         Ok(id) => {
             let notice = format!("The message to {topic} was sent. Its ID is {id}.");
             sent.visitor.notice_with(&app, &notice, (way_path(&instance, &id), "See its way"));
