@@ -1,4 +1,4 @@
-"""Drives a broker of the default profile with the Eclipse Paho client, in MQTT 3.1.1 and in MQTT 5.
+"""Drives a broker of the default profile with the Eclipse Paho client, 1.x or 2.x, in MQTT 3.1.1 and in MQTT 5.
 
 Usage: paho_clients.py PORT USERNAME SECRET
 
@@ -12,10 +12,12 @@ import queue
 import sys
 
 import paho.mqtt.client as mqtt
+from paho.mqtt import __version__ as mqtt_version
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 PATIENCE = 20  # seconds that anything may take
+IS_2 = hasattr(mqtt, "CallbackAPIVersion")  # then codes of MQTT 3.1.1 are told as those of MQTT 5
 PORT, USERNAME, SECRET = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 
@@ -35,12 +37,13 @@ class Phone:
         self.version = version
         self.events, self.messages = queue.Queue(), queue.Queue()
         clean = None if version == mqtt.MQTTv5 else not lasting
-        self.client = mqtt.Client(client_id(device), clean_session=clean, protocol=version)
+        api = (mqtt.CallbackAPIVersion.VERSION2,) if IS_2 else ()
+        self.client = mqtt.Client(*api, client_id(device), clean_session=clean, protocol=version)
         self.client.username_pw_set(USERNAME, password(device, secret))
         self.client.on_connect = self.on_connect
         self.client.on_subscribe = lambda client, data, mid, codes, *rest: self.events.put(("subscribed", codes))
-        self.client.on_publish = lambda client, data, mid: self.events.put(("published", mid))
-        self.client.on_disconnect = lambda client, data, code, *rest: self.events.put(("disconnected", code))
+        self.client.on_publish = lambda client, data, mid, *rest: self.events.put(("published", mid))
+        self.client.on_disconnect = lambda client, data, *rest: self.events.put(("disconnected", rest))
         self.client.on_message = lambda client, data, message: self.messages.put(message)
         if version == mqtt.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)
@@ -52,7 +55,8 @@ class Phone:
         self.session_present, self.reason = self.wait_for("connected")
 
     def on_connect(self, client, data, flags, code, *rest):
-        self.events.put(("connected", (flags["session present"] == 1, getattr(code, "value", code))))
+        present = flags.session_present if IS_2 else flags["session present"] == 1
+        self.events.put(("connected", (present, getattr(code, "value", code))))
 
     def wait_for(self, kind):
         found, value = self.events.get(timeout=PATIENCE)
@@ -128,7 +132,7 @@ def lasting_session(version):
 
 def refusals(version):
     is_5 = version == mqtt.MQTTv5
-    expect(Phone("stranger", version, secret="wrong").reason, 0x86 if is_5 else 4)
+    expect(Phone("stranger", version, secret="wrong").reason, 0x86 if is_5 or IS_2 else 4)
     client = Phone("refused", version)
     expect(client.subscribe("nowhere/x", 1), [0x8F if is_5 else 0x80])
     expect(client.subscribe("up/somebody-else", 1), [0x87 if is_5 else 0x80])
@@ -175,3 +179,4 @@ for name, version in (("3.1.1", mqtt.MQTTv311), ("5", mqtt.MQTTv5)):
         print(f"MQTT {name}: {step.__name__}")
 properties_of_version_5()
 print("MQTT 5: properties_of_version_5")
+print(f"paho-mqtt {mqtt_version}")
