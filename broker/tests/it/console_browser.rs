@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::harness::{Octets, TOKEN, TestBroker, publish};
+use crate::signing::{sign_in_as, signed};
 
 /// How long a page may take to show something.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -89,6 +90,29 @@ impl Browser {
         self.follow(&format!("{form} button")).await;
     }
 
+    /// Opens what asks whether it is meant, and says yes.
+    async fn confirm(&self, path_end: &str) {
+        let form = format!("form[action$='{path_end}']");
+        self.click(&format!("details.confirm:has({form}) summary")).await;
+        self.follow(&format!("{form} button")).await;
+    }
+
+    /// The texts of everything that is so.
+    async fn texts(&self, css: &str) -> Vec<String> {
+        self.wait_for(css).await;
+        let mut texts = Vec::new();
+        for element in self.client.find_all(Locator::Css(css)).await.unwrap() {
+            texts.push(element.text().await.unwrap());
+        }
+        texts
+    }
+
+    async fn signs_up(&self) {
+        self.goto("/").await;
+        let first = [("token", TOKEN), ("password", PASSWORD), ("repeat", PASSWORD)];
+        self.send("form[action='/setup']", &first).await;
+    }
+
     /// Opens the menu behind the user's name and signs out.
     async fn sign_out(&self) {
         self.click(".me summary").await;
@@ -123,9 +147,7 @@ async fn an_admin_walks_the_console_and_a_viewer_is_refused() {
     let mut roof = broker.persistent("roof").await;
     let browser = Browser::open(&broker.http).await;
 
-    browser.goto("/").await;
-    let first = [("token", TOKEN), ("password", PASSWORD), ("repeat", PASSWORD)];
-    browser.send("form[action='/setup']", &first).await;
+    browser.signs_up().await;
     browser.wait_for(".live.on").await;
     browser.wait_for(".chart .l0").await;
     browser.sign_out().await;
@@ -180,6 +202,117 @@ async fn an_admin_walks_the_console_and_a_viewer_is_refused() {
     browser.sign_out().await;
     browser.goto("/audit").await;
     browser.wait_for("form[action='/login']").await;
+    browser.client.clone().close().await.unwrap();
+    broker.stop().await;
+}
+
+const NOTICE: &str = ".notice.good";
+const LOCAL: &str = "/instances/mqtt-shop";
+
+/// An instance with a group, a parent topic and an access key, whose secret is returned.
+async fn lays_down_an_instance(browser: &Browser) -> String {
+    browser.goto("/instances").await;
+    browser.send("form[action='/instances']", &[("instance", "mqtt shop")]).await;
+    browser.wait_for("#error-instance").await;
+    browser.wait_for("[name=instance]").await.clear().await.unwrap();
+    browser.send("form[action='/instances']", &[("instance", "mqtt-shop")]).await;
+    assert_eq!(browser.text_of(NOTICE).await, "Instance mqtt-shop exists.");
+
+    browser.goto("/instances?names=mqtt-shop").await;
+    browser.send("form#names", &[("internet_host", "mqtt.example.com")]).await;
+    assert!(browser.texts("tr.urls code").await.iter().any(|url| url.contains("mqtt.example.com")));
+
+    browser.goto(&format!("{LOCAL}/groups")).await;
+    browser.send("form[action$='/groups']", &[("group", "GID_SHOP")]).await;
+    assert_eq!(browser.text_of(NOTICE).await, "Group GID_SHOP exists.");
+    browser.goto(&format!("{LOCAL}/topics")).await;
+    browser.send("form[action$='/topics']", &[("topic", "prices")]).await;
+
+    browser.goto(&format!("{LOCAL}/credentials")).await;
+    let key = [("access_key", "till"), ("groups", "GID_SHOP"), ("allow", "RW prices/#")];
+    browser.send("form#edit", &key).await;
+    let told = browser.texts(".stacked .mono").await;
+    assert!(told.iter().any(|text| text == "Signature|till|mqtt-shop"), "{told:?}");
+    browser.text_of(".secret .mono").await
+}
+
+/// What the pages tell is what the broker takes.
+async fn signs_in_as_the_calculator_says(browser: &Browser, broker: &TestBroker, secret: &str) {
+    browser.goto("/signature").await;
+    let asked = [
+        ("instance", "mqtt-shop"),
+        ("client_id", "GID_SHOP@@@till-1"),
+        ("access_key", "till"),
+        ("secret", secret),
+    ];
+    browser.send("form[action='/signature']", &asked).await;
+    let [user, password] = [browser.text_of("#username").await, browser.text_of("#password").await];
+    let mut till = sign_in_as(broker, "GID_SHOP@@@till-1", &user, &password).await;
+    till.subscribe(&[("prices/#", 1)], &[1]).await;
+}
+
+async fn a_token_lives_until_it_is_revoked(browser: &Browser, broker: &TestBroker) {
+    browser.goto(&format!("{LOCAL}/tokens")).await;
+    browser.send("form[action$='/tokens'][method=post]", &[("topics", "prices/#")]).await;
+    let told = browser.texts(".stacked .mono").await;
+    let user = told.iter().find(|text| text.starts_with("Token|")).unwrap();
+    let password = told.iter().find(|text| text.starts_with("R|")).unwrap();
+    let mut phone = sign_in_as(broker, "GID_SHOP@@@phone", user, password).await;
+    phone.subscribe(&[("prices/#", 1)], &[1]).await;
+    browser.goto(&format!("{LOCAL}/tokens")).await;
+    assert_eq!(browser.text_of("td .chip").await, "valid");
+    browser.confirm("/revoke").await;
+    assert!(browser.text_of(NOTICE).await.ends_with("is revoked."));
+    assert_eq!(browser.text_of("td .chip").await, "revoked");
+    phone.receive().await;
+    phone.expect_closed().await;
+}
+
+async fn a_device_gets_another_secret_and_is_unregistered(browser: &Browser, broker: &TestBroker) {
+    let id = "GID_SHOP@@@scale";
+    browser.goto(&format!("{LOCAL}/devices")).await;
+    browser.send("form[action$='/devices']", &[("client_id", id)]).await;
+    let user = browser.texts(".stacked .mono").await.into_iter().find(|text| text.contains('|')).unwrap();
+    let password = signed(&browser.text_of(".secret .mono").await, id);
+    let mut scale = sign_in_as(broker, id, &user, &password).await;
+    browser.goto(&format!("{LOCAL}/devices")).await;
+    browser.confirm("/refresh").await;
+    scale.expect_closed().await;
+    let password = signed(&browser.text_of(".secret .mono").await, id);
+    let mut scale = sign_in_as(broker, id, &user, &password).await;
+    browser.goto(&format!("{LOCAL}/devices")).await;
+    browser.confirm("/unregister").await;
+    assert_eq!(browser.text_of(NOTICE).await, format!("The credential of {id} is gone."));
+    scale.expect_closed().await;
+}
+
+async fn everything_is_on_record(browser: &Browser) {
+    browser.goto("/audit").await;
+    let deeds = browser.texts("td[data-name=What]").await;
+    for deed in ["instance.created", "group.created", "topic.created", "token.revoked", "group.deleted"] {
+        assert!(deeds.iter().any(|said| said == deed), "no {deed} in {deeds:?}");
+    }
+    browser.follow("a[href='/audit?verify=1']").await;
+    assert_eq!(browser.text_of(".title .chip.ok").await, "chain verified");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_lays_down_an_instance_and_clients_sign_in_with_what_the_pages_say() {
+    let broker = TestBroker::start();
+    let browser = Browser::open(&broker.http).await;
+    browser.signs_up().await;
+    let secret = lays_down_an_instance(&browser).await;
+    signs_in_as_the_calculator_says(&browser, &broker, &secret).await;
+    a_token_lives_until_it_is_revoked(&browser, &broker).await;
+    a_device_gets_another_secret_and_is_unregistered(&browser, &broker).await;
+
+    browser.goto(&format!("{LOCAL}/credentials")).await;
+    browser.confirm("/delete").await;
+    assert_eq!(browser.text_of(NOTICE).await, "Access key till is deleted.");
+    browser.goto(&format!("{LOCAL}/groups")).await;
+    browser.confirm("/delete").await;
+    assert_eq!(browser.text_of(NOTICE).await, "Group GID_SHOP is deleted.");
+    everything_is_on_record(&browser).await;
     browser.client.clone().close().await.unwrap();
     broker.stop().await;
 }

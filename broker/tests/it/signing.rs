@@ -39,8 +39,17 @@ pub async fn codes(broker: &TestBroker, client_id: &str, user: &str, password: &
 
 /// Signs in and expects to be let in.
 pub async fn sign_in(broker: &TestBroker, level: u8, user: &str, password: &str) -> Octets {
+    let_in(broker, &connect(level, ID, user, password)).await
+}
+
+/// The same in MQTT 3.1.1, with any client ID.
+pub async fn sign_in_as(broker: &TestBroker, client_id: &str, user: &str, password: &str) -> Octets {
+    let_in(broker, &connect(4, client_id, user, password)).await
+}
+
+async fn let_in(broker: &TestBroker, connect: &[u8]) -> Octets {
     let mut client = Octets::open(broker.mqtt).await;
-    client.send(&connect(level, ID, user, password)).await;
+    client.send(connect).await;
     let connack = client.packet().await;
     assert_eq!(connack[3], 0, "CONNACK {}", hex(&connack));
     client
