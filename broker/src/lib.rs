@@ -130,11 +130,12 @@ use service_kit::lifecycle::{Lifecycle, LifecycleError};
 use service_kit::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::broker::Opened;
 use crate::certificates::{Certificates, CertificatesError};
 use crate::console::Console;
+use crate::console::users::UserName;
 use crate::endpoints::Doors;
 use crate::listen::Transport;
 use crate::store::StoreFailed;
@@ -170,9 +171,9 @@ pub enum RunError {
     /// It could not open its audit log.
     #[error("the audit log cannot be opened")]
     Audit(#[from] AuditError),
-    /// It could not lay down the first user of the console.
-    #[error("the first user of the console cannot be created: {0}")]
-    FirstUser(String),
+    /// It could not lay down the password it was given for the console.
+    #[error("--console-password cannot be laid down: {0}")]
+    Password(String),
     /// It could not make its threads.
     #[error("the connection threads cannot be started")]
     Workers(#[from] std::io::Error),
@@ -299,8 +300,8 @@ impl Program {
         let broker = opened.broker;
         let guard = Guard::without_pages(broker.config.api.token.clone(), broker.clock.clone());
         let console = &broker.config.console;
-        let (audit, first_password) =
-            (console.audit(&broker.config.data_dir), console.console_password.clone());
+        let (password, lost) = (console.console_password.clone(), console.console_reset.clone());
+        let audit = console.audit(&broker.config.data_dir);
         let audit = open_audit(audit, &broker.clock).await?;
         broker.fire_recovered(opened.wills);
 
@@ -324,7 +325,7 @@ impl Program {
             signatures: web::Signatures::new(broker.started, &metrics),
             figures: web::Live::default(),
         });
-        first_user(&app, first_password).await?;
+        lay_down_password(&app, password, lost).await?;
         let stop = lifecycle.stopping();
         if let Some(certificates) = &certificates {
             let hangups = Certificates::hangups()?;
@@ -376,11 +377,26 @@ async fn store_end(ended: oneshot::Receiver<Result<(), StoreFailed>>) -> Result<
     ended.await.unwrap_or_else(|_| Err(StoreFailed("its thread panicked".to_owned())))
 }
 
-/// The password given at the first start; it means nothing once there is a user.
-async fn first_user(app: &web::App, password: Option<Secret>) -> Result<(), RunError> {
-    let Some(password) = password.filter(|_| app.console.has_nobody()) else { return Ok(()) };
-    let created = app.create_first_user(&web::operations::Actor::broker(), password).await;
-    created.map(|_| ()).map_err(|problem| RunError::FirstUser(problem.detail.unwrap_or(problem.title)))
+/// The password given at the start: for the first user, or for one whose password is lost.
+async fn lay_down_password(
+    app: &web::App,
+    password: Option<Secret>,
+    lost: Option<UserName>,
+) -> Result<(), RunError> {
+    let Some(password) = password else { return Ok(()) };
+    let by = web::operations::Actor::broker();
+    let done = match lost {
+        Some(name) => {
+            let done = app.reset_admin(&by, &name, password).await;
+            if done.is_ok() {
+                warn!(user = %name, "has the password of --console-password: take --console-reset away");
+            }
+            done
+        }
+        None if app.console.has_nobody() => app.create_first_user(&by, password).await.map(|_| ()),
+        None => Ok(()),
+    };
+    done.map_err(|problem| RunError::Password(problem.detail.unwrap_or(problem.title)))
 }
 
 /// Opening verifies every record, which takes a while: on a thread that may block.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use service_kit::config::{Secret, parse_secret};
 
 use crate::console::password::check_length;
+use crate::console::users::UserName;
 
 /// What the console is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +20,10 @@ pub struct ConsoleArgs {
     /// /setup. `@FILE` reads it from a file
     #[arg(long, env = "BROKER_CONSOLE_PASSWORD", value_name = "PASSWORD|@FILE", value_parser = parse_secret, hide_env_values = true)]
     pub console_password: Option<Secret>,
+    /// User of the console whose password is lost: with this start they have the one of --console-password and are an
+    /// admin, and are made if they are not there. Take it away again afterwards: every start with it does the same
+    #[arg(long, env = "BROKER_CONSOLE_RESET", value_name = "USER", requires = "console_password")]
+    pub console_reset: Option<UserName>,
 }
 
 impl ConsoleArgs {

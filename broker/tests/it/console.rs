@@ -131,6 +131,31 @@ pub fn refused(status: u16, kind: &str) -> String {
 }
 
 #[tokio::test]
+async fn who_starts_the_broker_gives_an_admin_another_password_for_a_lost_one() {
+    const OTHER: &str = "found again by the operator";
+    let broker = start(Clock::manual(NOON));
+    let mut browser = admin(&broker).await;
+    viewer(&broker, &mut browser).await;
+    let broker = broker.restart_with(&["--console-password", OTHER, "--console-reset", "admin"]).await;
+    let mut browser = Browser::of(&broker);
+    assert_eq!(browser.sign_in("admin", PASSWORD).await.status, 401);
+    assert_eq!(browser.sign_in("admin", OTHER).await.status, 303);
+    // A viewer becomes an admin, and whoever is not there is made.
+    let broker = broker.restart_with(&["--console-password", OTHER, "--console-reset", "vera"]).await;
+    let broker = broker.restart_with(&["--console-password", OTHER, "--console-reset", "zoe"]).await;
+    // Without the option the password means nothing.
+    let broker = broker.restart_with(&["--console-password", PASSWORD]).await;
+    for name in ["vera", "zoe"] {
+        let mut browser = Browser::of(&broker);
+        assert_eq!(browser.sign_in(name, OTHER).await.status, 303);
+        assert!(browser.get("/users").await.text.contains("action=\"/users\""), "{name} is no admin");
+    }
+    let resets: Vec<String> = audit(&broker).into_iter().filter(|line| line.contains("user.reset")).collect();
+    assert_eq!(resets, ["admin", "vera", "zoe"].map(|name| format!("broker user.reset user/{name}")));
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn at_first_the_api_token_lays_down_the_password_of_admin_and_only_once() {
     let broker = TestBroker::start_at(Clock::manual(NOON));
     let mut browser = Browser::of(&broker);

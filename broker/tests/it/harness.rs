@@ -135,6 +135,12 @@ impl TestBroker {
         Self::run_in(self.dir, self.arguments, self.clock)
     }
 
+    /// The same with other arguments.
+    pub async fn restart_with(mut self, arguments: &[&str]) -> Self {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
+        self.restart().await
+    }
+
     /// Its files.
     pub fn data_dir(&self) -> std::path::PathBuf {
         self.dir.path().join("data")

@@ -1,5 +1,5 @@
 //! A client we did not write, in both versions of MQTT: Eclipse Paho for Python, driven by `paho_clients.py`. Debian's
-//! python3-paho-mqtt, and those from PyPI that `scripts/test` puts into the folders of `PAHO_PYPI`.
+//! python3-paho-mqtt, and those of `PyPI` that `scripts/test` puts into the folders of `PAHO_PYPI`.
 
 use std::process::Stdio;
 use std::time::Duration;

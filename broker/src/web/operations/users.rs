@@ -117,6 +117,25 @@ impl App {
         Ok(())
     }
 
+    /// Makes somebody an admin with this password, whether or not they were there.
+    pub async fn reset_admin(&self, actor: &Actor, name: &UserName, password: Secret) -> Result<(), Problem> {
+        let hashed = self.hash_password(password).await?;
+        let one_at_a_time = self.changing.write().await;
+        let found = read_locked(&self.console.users).find(name).cloned();
+        if found.is_none() {
+            read_locked(&self.console.users).check_new(name)?;
+        }
+        let before = found.as_ref().map_or(Value::Null, |user| json!({ "role": user.role }));
+        let deed = user_deed("user.reset", name, before, json!({ "role": Role::Admin }));
+        let now = self.broker.clock.now();
+        let created = found.map_or(now, |user| user.created);
+        let user = User { role: Role::Admin, hash: hashed.0, created, password_since: now };
+        self.put_user(actor, deed, (name.clone(), user)).await?;
+        drop(one_at_a_time);
+        locked(&self.console.sessions).end_all_of(name, None);
+        Ok(())
+    }
+
     /// Removes a user and ends their sessions.
     pub async fn remove_user(&self, actor: &Actor, name: &UserName) -> Result<(), Problem> {
         self.check_disk()?;
