@@ -43,18 +43,19 @@ function span() {
   return SPANS_MS.find((one) => one >= age) ?? SPAN_MAX_MS;
 }
 
-function place(at, now) {
-  return WIDTH * (1 - (now - at) / span());
+// What a chart shows: samples, and the times at its left and its right end.
+function place(at, { begin, end }) {
+  return WIDTH * (at - begin) / (end - begin);
 }
 
 // Points with gaps where there is nothing to say.
-function path(figure, top, now) {
+function path(figure, top, shown) {
   let text = "";
   let isDrawing = false;
-  for (const sample of samples) {
+  for (const sample of shown.samples) {
     const value = sample[figure];
     if (value === null) { isDrawing = false; continue; }
-    const x = place(sample.at, now);
+    const x = place(sample.at, shown);
     const y = HEIGHT * (1 - value / top);
     text += `${isDrawing ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
     // A value without neighbours is a short stroke.
@@ -71,17 +72,18 @@ function shape(name, d) {
   return element;
 }
 
-function draw(chart, now) {
+function draw(chart, shown) {
+  const { samples } = shown;
   const lines = [...chart.querySelectorAll("[data-line]")];
   const values = lines.flatMap((line) => samples.map((sample) => sample[line.dataset.line] ?? 0));
   const top = ceiling(Math.max(0, ...values));
-  const shapes = lines.map((line, n) => shape(`l${n}`, path(line.dataset.line, top, now)));
+  const shapes = lines.map((line, n) => shape(`l${n}`, path(line.dataset.line, top, shown)));
   if (lines.length === 1 && samples.length > 1 && samples.every((sample) => sample[lines[0].dataset.line] !== null)) {
-    const first = place(samples[0].at, now);
-    shapes.unshift(shape("a0", `${path(lines[0].dataset.line, top, now)}L${WIDTH} ${HEIGHT}L${first.toFixed(1)} ${HEIGHT}Z`));
+    const first = place(samples[0].at, shown);
+    const last = place(samples.at(-1).at, shown).toFixed(1);
+    shapes.unshift(shape("a0", `${path(lines[0].dataset.line, top, shown)}L${last} ${HEIGHT}L${first.toFixed(1)} ${HEIGHT}Z`));
   }
   chart.querySelector("svg").replaceChildren(...shapes);
-  chart.querySelector(".axis span").textContent = `${span() / 60_000} min ago`;
   const unit = chart.dataset.unit;
   chart.querySelector(".top").textContent = `${number(top)}${unit ? ` ${unit}` : ""}`;
   for (const line of lines) {
@@ -93,7 +95,10 @@ function draw(chart, now) {
 function show() {
   const last = samples.at(-1);
   if (!last) return;
-  for (const chart of document.querySelectorAll(".chart")) draw(chart, last.at);
+  for (const chart of document.querySelectorAll("[data-charts] .chart")) {
+    draw(chart, { samples, begin: last.at - span(), end: last.at });
+    chart.querySelector(".axis span").textContent = `${span() / 60_000} min ago`;
+  }
   for (const figure of document.querySelectorAll("[data-figure]")) figure.textContent = last[figure.dataset.figure];
 }
 
@@ -104,6 +109,36 @@ function take(fresh) {
   const end = samples.at(-1)?.at ?? 0;
   while (samples.length > 0 && samples[0].at <= end - SPAN_MAX_MS) samples.shift();
   show();
+}
+
+// The last hours or days, minute by minute.
+function showTrend(shown) {
+  for (const chart of document.querySelectorAll("[data-trends] .chart")) {
+    chart.shown = shown;
+    draw(chart, shown);
+  }
+}
+
+// The pointer asks a chart of hours or days what it says there.
+function readTrend(event) {
+  const chart = event.currentTarget;
+  const shown = chart.shown;
+  if (!shown || shown.samples.length === 0) return;
+  const box = chart.querySelector("svg").getBoundingClientRect();
+  const at = shown.begin + (shown.end - shown.begin) * (event.clientX - box.left) / box.width;
+  const near = shown.samples.reduce((a, b) => Math.abs(a.at - at) < Math.abs(b.at - at) ? a : b);
+  for (const line of chart.querySelectorAll("[data-line]")) {
+    line.querySelector("b").textContent = number(near[line.dataset.line]);
+  }
+  chart.querySelector(".axis span:last-child").textContent = `until ${new Date(near.at).toLocaleString()}`;
+}
+
+for (const chart of document.querySelectorAll("[data-trends] .chart")) {
+  chart.addEventListener("pointermove", readTrend);
+  chart.addEventListener("pointerleave", () => {
+    if (chart.shown) draw(chart, chart.shown);
+    chart.querySelector(".axis span:last-child").textContent = "now";
+  });
 }
 
 // Numbers come as people read them, and exactly.
@@ -128,6 +163,7 @@ function listen(stream) {
     write(texts);
     take([sample]);
   });
+  events.addEventListener("trend", (event) => showTrend(JSON.parse(event.data)));
   addEventListener("pagehide", () => events.close());
 }
 

@@ -23,6 +23,9 @@ use crate::tell::Source;
 use crate::trace::event::{Action, Event};
 use crate::trace::events::{Events, Writer};
 use crate::trace::{Of, Trace, TraceLimits, TraceMode};
+use crate::trends::Trends;
+use crate::trends::courses::cell;
+use crate::trends::parents::Tally;
 
 /// Events that gather before they are handed over even so, in octets.
 const GATHERED_BYTES_MAX: usize = 32 * 1024;
@@ -50,6 +53,8 @@ struct Total {
 pub struct Account {
     /// What happened to devices and messages.
     pub trace: Trace,
+    /// How messages and clients online went over time.
+    pub trends: Trends,
     totals: [[[Total; QOS_LEVELS]; KINDS]; 2],
     connections: AtomicU64,
     refused: AtomicU64,
@@ -77,6 +82,8 @@ struct Gathered {
     account: Option<Arc<Account>>,
     counts: Counts,
     is_counted: bool,
+    /// Of one parent topic.
+    tally: Tally,
     events: Writer,
 }
 
@@ -114,6 +121,7 @@ impl Gathered {
         account: None,
         counts: [[[Count { messages: 0, bytes: 0 }; QOS_LEVELS]; KINDS]; 2],
         is_counted: false,
+        tally: Tally::NOTHING,
         events: Writer::EMPTY,
     };
 
@@ -129,6 +137,7 @@ impl Gathered {
         let Some(account) = &self.account else { return };
         if self.is_counted {
             account.add(&std::mem::take(&mut self.counts));
+            self.tally.hand_over(&account.trends.parents);
             self.is_counted = false;
         }
         if !self.events.is_empty() {
@@ -137,12 +146,21 @@ impl Gathered {
         }
     }
 
+    /// Of the account that was turned to.
     #[inline]
-    fn count(&mut self, direction: Direction, kind: Kind, qos: Qos, bytes: u32) {
-        let count = &mut self.counts[direction as usize][kind as usize][usize::from(qos.number())];
+    fn count(
+        &mut self,
+        account: &Account,
+        (direction, kind): (Direction, Kind),
+        qos: Qos,
+        message: &Message,
+    ) {
+        let qos = usize::from(qos.number());
+        let count = &mut self.counts[direction as usize][kind as usize][qos];
         count.messages += 1;
-        count.bytes += u64::from(bytes);
+        count.bytes += u64::from(message.octets());
         self.is_counted = true;
+        self.tally.count(&account.trends.parents, message, cell(direction, kind, qos));
     }
 
     #[inline]
@@ -155,9 +173,10 @@ impl Gathered {
 
 impl Account {
     /// Of an instance in which nothing has happened yet.
-    pub fn new(mode: TraceMode, limits: &TraceLimits, metrics: TrafficMetrics) -> Arc<Self> {
+    pub fn new(mode: TraceMode, limits: &TraceLimits, metrics: TrafficMetrics, now: Timestamp) -> Arc<Self> {
         Arc::new(Account {
             trace: Trace::new(mode, limits),
+            trends: Trends::new(now),
             totals: Default::default(),
             connections: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -171,7 +190,7 @@ impl Account {
     pub fn received(self: &Arc<Self>, kind: Kind, message: &Message) {
         GATHERED.with_borrow_mut(|gathered| {
             gathered.turn_to(self);
-            gathered.count(Direction::In, kind, message.qos, message.octets());
+            gathered.count(self, (Direction::In, kind), message.qos, message);
             gathered.settle();
         });
     }
@@ -181,7 +200,7 @@ impl Account {
     pub fn published(self: &Arc<Self>, kind: Kind, message: &Message, source: Source<'_>, receivers: usize) {
         GATHERED.with_borrow_mut(|gathered| {
             gathered.turn_to(self);
-            gathered.count(Direction::In, kind, message.qos, message.octets());
+            gathered.count(self, (Direction::In, kind), message.qos, message);
             if self.trace.takes_all() {
                 let event = Event::new(message.at, source.action(), source.client());
                 let event = event.of_message(message.id, message.topic(), message.qos);
@@ -215,7 +234,7 @@ impl Account {
         let Sent { body, message, qos, .. } = sent;
         GATHERED.with_borrow_mut(|gathered| {
             gathered.turn_to(self);
-            gathered.count(Direction::Out, Kind::of(body), *qos, message.octets());
+            gathered.count(self, (Direction::Out, Kind::of(body)), *qos, message);
             if self.trace.takes_all() {
                 gathered.events.push(push_of(client, since, now, sent));
             }

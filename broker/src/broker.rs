@@ -190,7 +190,8 @@ impl Broker {
         let mut instances = write_locked(&self.instances);
         let instance = instances.entry(id.to_owned()).or_insert_with(|| {
             let limits = self.config.trace.limits();
-            let account = Account::new(self.config.trace.trace, &limits, self.metrics.traffic.clone());
+            let traffic = self.metrics.traffic.clone();
+            let account = Account::new(self.config.trace.trace, &limits, traffic, self.clock.now());
             Arc::new(Instance::new(id, rules, account))
         });
         instance.clone()

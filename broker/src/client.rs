@@ -378,6 +378,11 @@ impl Client {
         }
     }
 
+    /// The part of its ID that names its group.
+    pub fn group(&self) -> &str {
+        self.id.split(wire::name::SEPARATOR).next().unwrap_or_default()
+    }
+
     /// Whether its session outlives its connection.
     pub fn is_persistent(&self) -> bool {
         self.persistent.load(Ordering::Acquire)

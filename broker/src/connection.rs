@@ -33,6 +33,7 @@ use crate::rows::{self, KeptWill};
 use crate::rules::{Destination, Profile, Subscribed};
 use crate::sync::locked;
 use crate::system::StatusKind;
+use crate::trends::parents::ParentId;
 
 /// What is acknowledged, and when.
 mod acks;
@@ -104,6 +105,8 @@ struct Approved {
     topic: Box<str>,
     rules_version: u64,
     destination: Destination,
+    /// Where messages of its parent topic are counted.
+    parent: ParentId,
 }
 
 impl Peer {

@@ -113,6 +113,8 @@ mod token_watch;
 pub mod tokens;
 /// What happened to devices and messages.
 pub mod trace;
+/// How messages and clients online went over time.
+pub mod trends;
 /// ● Who subscribed to what.
 pub mod trie;
 /// The HTTP API.

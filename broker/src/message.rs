@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use wire::Timestamp;
 
 use crate::message_id::MessageId;
+use crate::trends::parents::ParentId;
 
 /// Quality of service (MQTT 3.1.1 section 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +52,8 @@ pub struct Message {
     pub qos: Qos,
     /// Its number; none until the broker has given it one, and when it was read from disk.
     pub id: MessageId,
+    /// Where messages of its parent topic are counted; none when that was not looked up.
+    pub parent: ParentId,
     /// Whether it was published to be retained, or comes from the retained messages.
     pub retain: bool,
     /// When the broker received it.
@@ -78,6 +81,7 @@ impl Message {
             properties_bytes: bytes(properties),
             qos,
             id: MessageId::NONE,
+            parent: ParentId::NONE,
             retain: false,
             at,
             expires: None,
@@ -88,6 +92,13 @@ impl Message {
     #[must_use]
     pub fn numbered(mut self, id: MessageId) -> Self {
         self.id = id;
+        self
+    }
+
+    /// The same, counted there.
+    #[must_use]
+    pub fn of_parent(mut self, parent: ParentId) -> Self {
+        self.parent = parent;
         self
     }
 

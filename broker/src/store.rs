@@ -406,7 +406,7 @@ impl Store {
                 if message.is_none() {
                     self.figures.unreadable.fetch_add(1, Ordering::Relaxed);
                 }
-                return message.map(Arc::new);
+                return message.map(|message| Arc::new(message.of_parent(stored.parent)));
             }
             // It was copied forward in between, and its old segment is gone: it lies elsewhere.
             stored.position().filter(|now| *now != position)?;

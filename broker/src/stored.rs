@@ -13,6 +13,7 @@ use wire::Timestamp;
 
 use crate::message::Message;
 use crate::message_id::MessageId;
+use crate::trends::parents::ParentId;
 
 /// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Stored {
     pub expires: Option<Timestamp>,
     /// Octets of topic, properties and payload.
     pub octets: u32,
+    /// Where messages of its parent topic are counted; none after a restart.
+    pub parent: ParentId,
     /// Receivers that are not done with it.
     remaining: AtomicU32,
     given_up: AtomicU8,
@@ -73,7 +76,9 @@ impl Stored {
     /// Not on disk yet, for so many receivers.
     pub fn new(seq: u64, message: Arc<Message>, receivers: usize) -> Self {
         let (at, expires, octets, id) = (message.at, message.expires, message.octets(), message.id);
-        let stored = Stored::of(seq, (at, expires, octets), receivers, Place::Memory(message));
+        let parent = message.parent;
+        let stored =
+            Stored { parent, ..Stored::of(seq, (at, expires, octets), receivers, Place::Memory(message)) };
         if id.is_none() { stored } else { Stored { id, ..stored } }
     }
 
@@ -88,7 +93,8 @@ impl Stored {
         let remaining = AtomicU32::new(u32::try_from(receivers).unwrap_or(u32::MAX));
         let (given_up, owner, place) = (AtomicU8::new(0), OnceLock::new(), Mutex::new(place));
         let id = MessageId::of_stored(seq);
-        Stored { seq, id, at, expires, octets, remaining, given_up, owner, place }
+        let parent = ParentId::NONE;
+        Stored { seq, id, at, expires, octets, parent, remaining, given_up, owner, place }
     }
 
     /// Whether it must not be delivered any more.

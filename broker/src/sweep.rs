@@ -31,7 +31,9 @@ pub async fn run(broker: Arc<Broker>, stop: CancellationToken) -> Result<(), std
         }
         for instance in broker.instances() {
             instance.account.look(now);
-            for client in instance.clients.all() {
+            let clients = instance.clients.all();
+            broker.note_trends(&instance, &clients, now);
+            for client in clients {
                 end_if_silent(&client, now);
                 broker.watch_tokens(&client, now);
                 broker.end_if_expired(&instance, &client, now);

@@ -50,6 +50,8 @@ mod subscribers;
 mod tokens;
 /// Traces of devices and messages.
 mod traces;
+/// How messages and clients online went over time.
+mod trends;
 
 pub use live::{Live, sample};
 

@@ -20,6 +20,7 @@ use crate::store::record::Receipt;
 use crate::system::UPLOAD_TOKEN;
 use crate::tell::Source;
 use crate::trace::event::{Action, Event};
+use crate::trends::parents::ParentId;
 
 impl Peer {
     pub(super) fn on_publish(
@@ -33,8 +34,8 @@ impl Peer {
         if *topic == *UPLOAD_TOKEN && self.takes_uploads() && publish.qos != Qos::ExactlyOnce {
             return self.on_upload(publish, now, acks);
         }
-        let destination = match self.approve(&topic, publish.payload.len()) {
-            Ok(destination) => destination,
+        let (destination, parent) = match self.approve(&topic, publish.payload.len()) {
+            Ok(approved) => approved,
             Err(refusal) => return self.publish_refused(&topic, publish, &refusal, acks),
         };
         let persistent_qos2 = publish.qos == Qos::ExactlyOnce && !self.clean;
@@ -51,7 +52,8 @@ impl Peer {
         let properties = extras.map_or(&[][..], |extras| &extras.passed_on);
         let message = Message::with_properties(&topic, properties, publish.payload, publish.qos, now)
             .expiring(extras.and_then(|extras| extras.expiry_secs))
-            .retained(publish.retain);
+            .retained(publish.retain)
+            .of_parent(parent);
         let sender = Sender {
             instance: &self.instance,
             source: Source::Client(&self.client.id),
@@ -147,7 +149,11 @@ impl Peer {
     }
 
     /// Where a publish leads; remembered, since most clients publish to one topic.
-    fn approve(&mut self, topic: &str, payload_bytes: usize) -> Result<Destination, PublishRefusal> {
+    fn approve(
+        &mut self,
+        topic: &str,
+        payload_bytes: usize,
+    ) -> Result<(Destination, ParentId), PublishRefusal> {
         if payload_bytes > self.broker.config.payload_bytes_max() {
             return Err(PublishRefusal::PayloadTooLarge(payload_bytes));
         }
@@ -156,14 +162,15 @@ impl Peer {
             && approved.rules_version == rules_version
             && *approved.topic == *topic
         {
-            return Ok(approved.destination.clone());
+            return Ok((approved.destination.clone(), approved.parent));
         }
         let destination = match self.broker.config.profile {
             Profile::Strict => self.instance.rules().check_publish(topic, &self.permissions)?,
             Profile::Standard => check_standard_topic(topic, &self.permissions)?,
         };
+        let parent = self.instance.account.trends.parents.resolve(topic);
         self.approved =
-            Some(Approved { topic: topic.into(), rules_version, destination: destination.clone() });
-        Ok(destination)
+            Some(Approved { topic: topic.into(), rules_version, destination: destination.clone(), parent });
+        Ok((destination, parent))
     }
 }

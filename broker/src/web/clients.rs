@@ -100,7 +100,7 @@ pub async fn list(
     let limit = LIMITS.check(query.limit)?;
     let mut clients = instance.clients.all();
     if let Some(group) = &query.group {
-        clients.retain(|client| group_of(client) == group);
+        clients.retain(|client| client.group() == group);
         check_group(&instance, group, !clients.is_empty())?;
     }
     clients.sort_by(|a, b| a.id.cmp(&b.id));
@@ -113,13 +113,8 @@ pub async fn list(
     Ok(Json(views.take(limit as usize).collect()))
 }
 
-/// The part of a client ID that names its group.
-pub(super) fn group_of(client: &Client) -> &str {
-    client.id.split(wire::name::SEPARATOR).next().unwrap_or_default()
-}
-
 /// A group that was deleted may still have clients.
-fn check_group(instance: &Instance, text: &str, has_clients: bool) -> Result<(), Problem> {
+pub(super) fn check_group(instance: &Instance, text: &str, has_clients: bool) -> Result<(), Problem> {
     let group: GroupId = text
         .parse()
         .map_err(|error: ParseNameError| Problem::bad_request("group-invalid", error.to_string()))?;

@@ -55,6 +55,8 @@ mod topics;
 mod trace_rows;
 /// Traces of devices and messages.
 mod traces;
+/// Charts of the last hours and days.
+mod trends;
 /// Users.
 mod users;
 /// Who looks.

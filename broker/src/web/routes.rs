@@ -13,13 +13,13 @@ use utoipa_axum::routes;
 use super::operations::run_to_the_end;
 use super::{
     App, admin, clients, console, device_credentials, endpoints, messages, openapi, sessions, signed,
-    statistics, subscribers, tokens, traces,
+    statistics, subscribers, tokens, traces, trends,
 };
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Broker API",
-    description = "Administers instances, groups, parent topics, credentials, tokens and device credentials, shows clients, sends messages, and tells what happened to devices and messages. \
+    description = "Administers instances, groups, parent topics, credentials, tokens and device credentials, shows clients, sends messages, and tells what happened to devices and messages and how many there were over time. \
                    Every path needs `Authorization: Bearer <api token>`; paths of an instance take the signature of an access key instead (docs/api-signature.md). Errors are application/problem+json (RFC 9457). \
                    What is unknown is refused and changes nothing: query keys, keys of bodies, values, and names that nobody created."
 ))]
@@ -66,6 +66,8 @@ pub fn routes(app: &Arc<App>) -> Router {
         .routes(routes!(traces::messages))
         // Figures.
         .routes(routes!(statistics::show))
+        .routes(routes!(trends::messages))
+        .routes(routes!(trends::online))
         .split_for_parts();
     let document = openapi::complete(document);
     let api = api.layer(from_fn_with_state(app.tasks.clone(), run_to_the_end));

@@ -11,18 +11,20 @@ use service_kit::http::urlencode;
 use service_kit::problem::Problem;
 
 use super::Visitor;
+use super::charts::Chart;
 use super::forms::Change;
 use super::frame::{Frame, Section, page, segment};
 use super::texts::Moment;
 use super::trace_rows::{EventRow, advice};
 use super::traces::rows;
+use super::trends::Wanted;
 use crate::client::Client;
 use crate::history::{Event, What};
 use crate::sync::locked;
 use crate::trace::query::Order;
 use crate::trace::{Of, TraceMode};
 use crate::web::App;
-use crate::web::clients::{find, group_of};
+use crate::web::clients::find;
 use crate::web::operations::traces::{Question, find_events};
 
 /// Clients on one page.
@@ -68,7 +70,7 @@ impl Search {
 
     fn matches(&self, client: &Client) -> bool {
         let device = client.id.split_once(wire::name::SEPARATOR).map_or(&*client.id, |(_, device)| device);
-        (self.group.is_empty() || group_of(client) == self.group)
+        (self.group.is_empty() || client.group() == self.group)
             && (device.starts_with(&self.device) || client.id.starts_with(&self.device))
             && (self.state.is_empty() || client.is_open() == (self.state == "online"))
             && (self.after.is_empty() || *client.id > *self.after)
@@ -142,6 +144,9 @@ struct ClientsPage {
     clients: Vec<ClientRow>,
     found: usize,
     next: Option<String>,
+    /// Of the group that is searched, if there is one.
+    trend: Option<Wanted>,
+    charts: [Chart; 1],
 }
 
 /// `GET /instances/{instance}/clients`
@@ -164,7 +169,11 @@ pub async fn list(
     });
     let rows: Vec<ClientRow> = rows.collect();
     let last = rows.last().filter(|_| clients.len() > ROWS);
+    // What is no group has no clients, either.
+    let trend = Some(Wanted::of_group(&search.group)).filter(|wanted| !wanted.group.is_empty());
     Ok(page(&ClientsPage {
+        trend: trend.filter(|wanted| wanted.check(&found).is_ok()),
+        charts: [Wanted::online_chart()],
         next: last.map(|last| search.next(&last.id)),
         found: clients.len(),
         groups: found.rules().groups.iter().map(ToString::to_string).collect(),

@@ -14,7 +14,6 @@ use super::forms::{Change, Complaint};
 use super::frame::{Frame, Section, page_telling};
 use super::topics::{Paged, ROWS, page_of};
 use crate::web::App;
-use crate::web::clients::group_of;
 
 struct GroupRow {
     group: String,
@@ -43,7 +42,7 @@ fn answer(
     let mut counts: BTreeMap<String, (usize, usize)> =
         names.into_iter().map(|group| (group, (0, 0))).collect();
     for client in found.clients.all() {
-        if let Some((online, clients)) = counts.get_mut(group_of(&client)) {
+        if let Some((online, clients)) = counts.get_mut(client.group()) {
             *online += usize::from(client.is_open());
             *clients += 1;
         }

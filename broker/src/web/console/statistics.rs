@@ -1,6 +1,6 @@
 //! Figures of an instance, which follow second by second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::response::sse::{Event, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
-use service_kit::http::extract::Params;
+use service_kit::http::extract::{Params, Queried};
 use service_kit::problem::Problem;
 use tokio::sync::broadcast::Receiver;
 use wire::Timestamp;
@@ -19,6 +19,7 @@ use super::Visitor;
 use super::charts::Chart;
 use super::frame::{Frame, Section, page};
 use super::texts::{Figure, Moment};
+use super::trends::{PERIODS, Question, Wanted};
 use crate::console::figures;
 use crate::web::statistics::{StatisticsView, TrafficView, of};
 use crate::web::{App, live};
@@ -36,6 +37,9 @@ struct Named {
     label: &'static str,
     figure: Figure,
 }
+
+/// Parent topics and groups that the form offers; others can be typed.
+const OFFERED_MAX: usize = 1_000;
 
 /// What a row of messages has.
 const COLUMNS: [&str; 4] = ["Received", "Octets received", "Sent", "Octets sent"];
@@ -152,6 +156,17 @@ struct StatisticsPage {
     told: Told,
     charts: &'static [Chart],
     columns: [&'static str; 4],
+    wanted: Wanted,
+    /// What the form offers.
+    parents: Vec<String>,
+    groups: Vec<String>,
+}
+
+impl StatisticsPage {
+    /// For templates: over how long charts can reach, as a word and as people read it.
+    fn periods(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        PERIODS.into_iter().map(|(word, _, text)| (word, text))
+    }
 }
 
 /// `GET /instances/{instance}/statistics`
@@ -159,9 +174,19 @@ pub async fn show(
     State(app): State<Arc<App>>,
     visitor: Visitor,
     Params(instance): Params<String>,
+    Queried(wanted): Queried<Wanted>,
 ) -> Result<Response, Problem> {
     let view = of(&app, &instance)?;
+    let wanted = wanted.trimmed();
+    let found = app.instance(&instance)?;
+    wanted.check(&found)?;
+    let rules = found.rules();
+    let mut parents: BTreeSet<String> = rules.topics.iter().map(|topic| topic.as_str().to_owned()).collect();
+    parents.extend(found.account.trends.courses().parents().map(str::to_owned));
     Ok(page(&StatisticsPage {
+        wanted,
+        parents: parents.into_iter().take(OFFERED_MAX).collect(),
+        groups: rules.groups.iter().take(OFFERED_MAX).map(ToString::to_string).collect(),
         frame: Frame::new(&app, visitor, Section::Statistics, Some(&instance)),
         since: Timestamp::from_millis(view.since).into(),
         told: Told::from(&view),
@@ -209,24 +234,35 @@ struct Listener {
     /// Its session; when that ends, so does the stream.
     key: String,
     instance: String,
+    question: Question,
+    /// The minute that was under way when it heard of trends.
+    told: Option<Timestamp>,
+    /// What it hears next.
+    news: VecDeque<Event>,
     is_first: bool,
     /// When it is time to look again.
     seconds: Receiver<figures::Sample>,
 }
 
-/// `GET /instances/{instance}/statistics/live`: the figures now, then each second.
+/// `GET /instances/{instance}/statistics/live`: the figures now, then each second; the trends now, then each minute.
 pub async fn live(
     State(app): State<Arc<App>>,
     visitor: Visitor,
     Params(instance): Params<String>,
+    Queried(wanted): Queried<Wanted>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
-    app.instance(&instance)?;
+    let question = wanted.check(&*app.instance(&instance)?)?;
     let seconds = app.figures.listen()?;
-    let listener = Listener { app, key: visitor.key, instance, is_first: true, seconds };
+    let (told, news) = (None, VecDeque::new());
+    let listener =
+        Listener { app, key: visitor.key, instance, question, told, news, is_first: true, seconds };
     Ok(live::told(stream::unfold(listener, next)))
 }
 
 async fn next(mut listener: Listener) -> Option<(Result<Event, Infallible>, Listener)> {
+    if let Some(event) = listener.news.pop_front() {
+        return Some((Ok(event), listener));
+    }
     if !std::mem::take(&mut listener.is_first) {
         live::newest(&listener.app, &mut listener.seconds).await?;
     }
@@ -235,6 +271,8 @@ async fn next(mut listener: Listener) -> Option<(Result<Event, Infallible>, List
     }
     // It ends with the instance, too.
     let view = of(&listener.app, &listener.instance).ok()?;
+    let instance = listener.app.instance(&listener.instance).ok()?;
+    listener.news.extend(listener.question.news(&instance, &mut listener.told));
     let data = serde_json::to_string(&News::from(&view)).unwrap_or_default();
     Some((Ok(Event::default().event("statistics").data(data)), listener))
 }
