@@ -231,6 +231,8 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     post …/{instance}/sessions: 200 400 401 403 404 413 415 422 500 503
     get …/{instance}/sessions/{client_id}: 200 400 401 403 404
     get …/{instance}/statistics: 200 400 401 403 404
+    get …/{instance}/statistics/messages: 200 400 401 403 404 422
+    get …/{instance}/statistics/online: 200 400 401 403 404 422
     get …/{instance}/subscribers: 200 400 401 403 404 422
     get …/{instance}/tokens: 200 400 401 403 404 422
     post …/{instance}/tokens: 201 400 401 403 404 409 413 415 422 500 503

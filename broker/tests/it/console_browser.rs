@@ -135,7 +135,8 @@ async fn sees_its_way_and_the_statistics(browser: &Browser, roof: &mut Octets) {
     assert_eq!(browser.text_of(".branches .who").await, "GID_TEST@@@roof\nacknowledged");
     browser.goto("/instances/mqtt-test/statistics").await;
     browser.wait_for(".live.on").await;
-    browser.wait_for(".chart .l1").await;
+    browser.wait_for("[data-charts] .l1").await;
+    browser.wait_for("[data-trends] .l1").await;
     assert_eq!(browser.text_of("[data-statistic='p2p1_out']").await, "1");
     roof.exchange(&publish("news/x", "dry again", 1, 7), &[0x40, 2, 0, 7]).await;
     browser.wait_for("[data-statistic='sub1_in'][title='1']").await;

@@ -339,6 +339,8 @@ async fn statistics_are_shown_and_follow_each_second() {
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     let first = stream.chunk().await.unwrap().unwrap();
     assert!(first.starts_with(b"event: statistics\ndata: {"), "{first:?}");
+    let trend = stream.chunk().await.unwrap().unwrap();
+    assert!(trend.starts_with(b"event: trend\ndata: {"), "{trend:?}");
     broker.client("alice").await.exchange(&publish(TO_BOB, "hi", 1, 7), &PUBACK).await;
     clock.advance(Duration::from_secs(1));
     let second = String::from_utf8(stream.chunk().await.unwrap().unwrap().to_vec()).unwrap();

@@ -157,16 +157,10 @@ struct StatisticsPage {
     charts: &'static [Chart],
     columns: [&'static str; 4],
     wanted: Wanted,
+    periods: [(&'static str, i64, &'static str); 4],
     /// What the form offers.
     parents: Vec<String>,
     groups: Vec<String>,
-}
-
-impl StatisticsPage {
-    /// For templates: over how long charts can reach, as a word and as people read it.
-    fn periods(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        PERIODS.into_iter().map(|(word, _, text)| (word, text))
-    }
 }
 
 /// `GET /instances/{instance}/statistics`
@@ -185,6 +179,7 @@ pub async fn show(
     parents.extend(found.account.trends.courses().parents().map(str::to_owned));
     Ok(page(&StatisticsPage {
         wanted,
+        periods: PERIODS,
         parents: parents.into_iter().take(OFFERED_MAX).collect(),
         groups: rules.groups.iter().take(OFFERED_MAX).map(ToString::to_string).collect(),
         frame: Frame::new(&app, visitor, Section::Statistics, Some(&instance)),

@@ -100,7 +100,7 @@ impl Wanted {
         self.period().is_ok_and(|period| period.0 == word)
     }
 
-    /// As an address.
+    /// For templates: what the address of the stream ends with.
     pub fn query(&self) -> String {
         let fields = [
             ("period", &self.period),
@@ -111,7 +111,9 @@ impl Wanted {
             ("measure", &self.measure),
         ];
         let given = fields.into_iter().filter(|(_, value)| !value.is_empty());
-        given.map(|(name, value)| format!("{name}={}", urlencode(value))).collect::<Vec<_>>().join("&")
+        let query =
+            given.map(|(name, value)| format!("{name}={}", urlencode(value))).collect::<Vec<_>>().join("&");
+        if query.is_empty() { query } else { format!("?{query}") }
     }
 
     /// Messages and clients.
