@@ -4,7 +4,8 @@
 //! begin ─▶ counts and events of this thread gather ─hand_over─▶ counters of all threads, the ring of the trace
 //! ```
 //! A connection begins when it has read octets; what gathers is handed over before octets leave that tell of it, so
-//! that whoever got them finds it counted and traced. Outside of that everything is handed over at once.
+//! that whoever got them finds it counted and traced. Outside of that everything is handed over at once. What is counted
+//! by parent topic is told by the minute only, and gathers until what began is over.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -105,7 +106,7 @@ impl Drop for Doing {
     fn drop(&mut self) {
         GATHERED.with_borrow_mut(|gathered| {
             gathered.depth -= 1;
-            gathered.hand_over();
+            if gathered.depth == 0 { gathered.hand_over_all() } else { gathered.hand_over() }
         });
     }
 }
@@ -128,7 +129,7 @@ impl Gathered {
     /// Of one account at a time.
     fn turn_to(&mut self, account: &Arc<Account>) {
         if !self.account.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, account)) {
-            self.hand_over();
+            self.hand_over_all();
             self.account = Some(account.clone());
         }
     }
@@ -137,12 +138,18 @@ impl Gathered {
         let Some(account) = &self.account else { return };
         if self.is_counted {
             account.add(&std::mem::take(&mut self.counts));
-            self.tally.hand_over(&account.trends.parents);
             self.is_counted = false;
         }
         if !self.events.is_empty() {
             account.append(Of::Messages, self.events.finish());
             self.events.clear();
+        }
+    }
+
+    fn hand_over_all(&mut self) {
+        self.hand_over();
+        if let Some(account) = &self.account {
+            self.tally.hand_over(&account.trends.parents);
         }
     }
 
@@ -165,7 +172,9 @@ impl Gathered {
 
     #[inline]
     fn settle(&mut self) {
-        if self.depth == 0 || self.events.bytes() > GATHERED_BYTES_MAX {
+        if self.depth == 0 {
+            self.hand_over_all();
+        } else if self.events.bytes() > GATHERED_BYTES_MAX {
             self.hand_over();
         }
     }

@@ -31,6 +31,7 @@ async fn charts_of_hours_are_filtered_and_seen_by_viewers() {
     roof.exchange(&publish("down/p2p/GID_TEST@@@nobody", "x", 1, 7), &[0x40, 2, 0, 7]).await;
     roof.send(&publish("news/x", "x", 0, 0)).await;
     roof.receive().await;
+    roof.expect_silence().await;
     turn_to(&broker, "mqtt-test", 1).await;
     let mut admin = admin(&broker).await;
     let mut vera = viewer(&broker, &mut admin).await;
