@@ -107,7 +107,9 @@ impl Broker {
         deliveries: &mut Deliveries,
     ) -> Routed {
         let id = if message.id.is_none() { next_message_id() } else { message.id };
-        let message = message.numbered(id);
+        let resolve = || sender.instance.account.trends.parents.resolve(message.topic());
+        let parent = if message.parent.is_none() { resolve() } else { message.parent };
+        let message = message.numbered(id).of_parent(parent);
         let routed = match destination {
             Destination::Client(target) => self.route_p2p(message, target, sender, deliveries),
             Destination::Subscribers => self.route_matching(message, sender, deliveries),
