@@ -59,9 +59,12 @@ impl Clock {
         }
     }
 
-    /// Returns after `duration`.
+    /// Returns after `duration`, also when the machine's clock is set back meanwhile.
     pub async fn sleep(&self, duration: Duration) {
-        self.sleep_until(self.now().plus(duration)).await;
+        match &self.0 {
+            Source::System => tokio::time::sleep(duration).await,
+            Source::Manual(_) => self.sleep_until(self.now().plus(duration)).await,
+        }
     }
 
     /// Returns at `deadline`, or never when there is none: an arm of a `select!`.
