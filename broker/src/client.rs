@@ -26,6 +26,7 @@ use crate::codec::{NEVER_EXPIRES, Version, reason};
 use crate::fault::Fault;
 use crate::outbox::{Outbox, SLICES_MAX};
 use crate::permissions::Permissions;
+use crate::route::DISK_FULL_WORDS;
 use crate::rows::KeptWill;
 use crate::session::{Session, SessionLimits};
 use crate::signer::Signer;
@@ -140,9 +141,9 @@ pub struct Due {
 /// Acknowledgements are a few octets, but SUBACK and UNSUBACK have one per filter.
 #[derive(Debug)]
 pub enum DueOctets {
-    /// PUBACK, PUBREC, PUBCOMP.
+    /// PUBACK, PUBREC, PUBREL, PUBCOMP without words.
     Ack(Ack),
-    /// SUBACK, UNSUBACK.
+    /// SUBACK, UNSUBACK; those that say no in words.
     Octets(Vec<u8>),
 }
 
@@ -242,7 +243,8 @@ impl Link {
             session.on_pubrel(ack.packet_id);
         }
         if has_word && self.out.dialect.version() == Version::V5 && self.closing.is_none() {
-            self.put_ack(Ack { reason: reason::QUOTA_EXCEEDED, ..ack });
+            let refused = Ack { reason: reason::QUOTA_EXCEEDED, ..ack };
+            self.out.put(&answer::ack_in_words(refused, DISK_FULL_WORDS, self.out.dialect.limits()));
         } else {
             self.close(CloseReason::DiskFull);
         }

@@ -24,6 +24,8 @@ pub mod reason;
 mod v4;
 /// Control packets of MQTT 5.
 mod v5;
+/// Reasons in words.
+pub mod words;
 
 pub use publish::IncomingPublish;
 

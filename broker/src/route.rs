@@ -93,6 +93,9 @@ impl Routed {
 
 /// The word of the metrics for what the disk has no room for.
 pub const DISK_FULL: &str = "disk_full";
+/// The same for clients.
+pub const DISK_FULL_WORDS: &str =
+    "the disk of the broker is full, so what must be stored is refused: repeat it later";
 
 /// Messages that gather before they are delivered even within a batch.
 const GATHERED_MAX: usize = 4096;

@@ -18,6 +18,8 @@ use wire::{GroupId, P2pAddress, Topic, TopicFilter};
 
 /// ● Why a publish or a filter is refused.
 mod refusal;
+/// ● What clients are told of it.
+mod words;
 
 pub use refusal::{PublishRefusal, SubscribeRefusal};
 

@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::properties::{put_u16, put_u32, varint_bytes};
 use super::publish::put_remaining_length;
-use super::{ClientLimits, Version, reason};
+use super::{ClientLimits, Version, reason, words};
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +67,37 @@ pub fn ack(ack: Ack, version: Version) -> ([u8; 5], usize) {
     }
 }
 
+/// An acknowledgement of MQTT 5 that says no, in words where the client wants and takes them [MQTT-3.4.2-2, 3.5.2-2,
+/// 3.6.2-2, 3.7.2-2].
+pub fn ack_in_words(refusing: Ack, words: &str, limits: ClientLimits) -> Vec<u8> {
+    let (octets, count) = ack(refusing, Version::V5);
+    let [first, _, high, low, code] = octets;
+    let worded = in_words(words, limits, |properties| {
+        let mut out = BytesMut::with_capacity(properties.len() + 8);
+        out.put_u8(first);
+        put_remaining_length(&mut out, 3 + varint_bytes(properties.len()) + properties.len());
+        out.put_slice(&[high, low, code]);
+        put_remaining_length(&mut out, properties.len());
+        out.put_slice(properties);
+        out
+    });
+    worded.map_or_else(|| octets[..count].to_vec(), |packet| packet.to_vec())
+}
+
+/// The packet that `encode` makes of a reason string, when the client wants reasons in words and takes it.
+fn in_words(words: &str, limits: ClientLimits, encode: impl FnOnce(&[u8]) -> BytesMut) -> Option<BytesMut> {
+    let mut properties = BytesMut::new();
+    if limits.wants_problem_info {
+        put_reason(&mut properties, words);
+    }
+    let packet = (!properties.is_empty()).then(|| encode(&properties));
+    packet.filter(|packet| limits.take(packet))
+}
+
+fn put_reason(out: &mut BytesMut, words: &str) {
+    put_text(out, REASON_STRING, &words::clean(words));
+}
+
 /// What CONNACK of MQTT 5 says about the session and the broker (section 3.2.2.3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnackProperties {
@@ -97,11 +128,6 @@ const PACKET_BYTES_MAX: u8 = 39;
 impl ConnackProperties {
     fn octets(&self) -> BytesMut {
         let mut out = BytesMut::new();
-        let text = |out: &mut BytesMut, number, text: &Option<String>| {
-            if let Some(text) = text {
-                put_text(out, number, text);
-            }
-        };
         let four = [(SESSION_EXPIRY, self.session_expiry_secs), (PACKET_BYTES_MAX, self.packet_bytes_max)];
         for (number, value) in four.into_iter().filter_map(|(number, value)| Some((number, value?))) {
             put_u32(&mut out, number, value);
@@ -114,8 +140,12 @@ impl ConnackProperties {
         for (number, value) in two.into_iter().filter_map(|(number, value)| Some((number, value?))) {
             put_u16(&mut out, number, value);
         }
-        text(&mut out, ASSIGNED_CLIENT_ID, &self.assigned_client_id);
-        text(&mut out, REASON_STRING, &self.reason_string);
+        if let Some(assigned) = &self.assigned_client_id {
+            put_text(&mut out, ASSIGNED_CLIENT_ID, assigned);
+        }
+        if let Some(words) = &self.reason_string {
+            put_reason(&mut out, words);
+        }
         out
     }
 }
@@ -171,22 +201,49 @@ pub const PINGRESP: [u8; 2] = [0xD0, 0];
 
 /// SUBACK with a code per filter.
 pub fn suback(packet_id: u16, codes: &[u8], version: Version) -> Vec<u8> {
-    codes_packet(0x90, packet_id, codes, version)
+    codes_packet(0x90, packet_id, codes, no_properties(version))
+}
+
+/// SUBACK of MQTT 5 that refuses something, in words where the client wants and takes them [MQTT-3.9.2-1].
+pub fn suback_in_words(packet_id: u16, codes: &[u8], words: &str, limits: ClientLimits) -> Vec<u8> {
+    codes_in_words(0x90, packet_id, codes, (words, limits))
+}
+
+/// UNSUBACK of MQTT 5 that refuses something, in words where the client wants and takes them [MQTT-3.11.2-1].
+pub fn unsuback_in_words(packet_id: u16, codes: &[u8], words: &str, limits: ClientLimits) -> Vec<u8> {
+    codes_in_words(0xB0, packet_id, codes, (words, limits))
 }
 
 /// UNSUBACK; MQTT 5 has a code per filter.
 pub fn unsuback(packet_id: u16, codes: &[u8], version: Version) -> Vec<u8> {
     let codes = if version == Version::V4 { &[] } else { codes };
-    codes_packet(0xB0, packet_id, codes, version)
+    codes_packet(0xB0, packet_id, codes, no_properties(version))
 }
 
-fn codes_packet(first: u8, packet_id: u16, codes: &[u8], version: Version) -> Vec<u8> {
-    let no_properties: &[u8] = if version == Version::V5 { &[0] } else { &[] };
-    let mut octets = BytesMut::with_capacity(8 + codes.len());
+fn no_properties(version: Version) -> &'static [u8] {
+    if version == Version::V5 { &[0] } else { &[] }
+}
+
+fn codes_in_words(first: u8, packet_id: u16, codes: &[u8], (words, limits): (&str, ClientLimits)) -> Vec<u8> {
+    let worded = in_words(words, limits, |properties| {
+        let mut block = BytesMut::with_capacity(properties.len() + 2);
+        put_remaining_length(&mut block, properties.len());
+        block.put_slice(properties);
+        codes_packet(first, packet_id, codes, &block).as_slice().into()
+    });
+    worded.map_or_else(
+        || codes_packet(first, packet_id, codes, no_properties(Version::V5)),
+        |packet| packet.to_vec(),
+    )
+}
+
+/// `properties` are with their length.
+fn codes_packet(first: u8, packet_id: u16, codes: &[u8], properties: &[u8]) -> Vec<u8> {
+    let mut octets = BytesMut::with_capacity(8 + properties.len() + codes.len());
     octets.put_u8(first);
-    put_remaining_length(&mut octets, 2 + no_properties.len() + codes.len());
+    put_remaining_length(&mut octets, 2 + properties.len() + codes.len());
     octets.put_u16(packet_id);
-    octets.put_slice(no_properties);
+    octets.put_slice(properties);
     octets.put_slice(codes);
     octets.to_vec()
 }
@@ -202,22 +259,17 @@ pub fn codes_packet_bytes(codes: usize, version: Version) -> usize {
 
 /// DISCONNECT of MQTT 5, with the reason in words when the client wants and takes them [MQTT-3.14.2-3].
 pub fn disconnect(code: u8, words: &str, limits: ClientLimits) -> BytesMut {
-    let all =
-        Some(words).filter(|_| limits.wants_problem_info).map(|words| disconnect_with(code, Some(words)));
-    all.filter(|packet| limits.take(packet)).unwrap_or_else(|| disconnect_with(code, None))
+    let worded = in_words(words, limits, |properties| disconnect_with(code, properties));
+    worded.unwrap_or_else(|| disconnect_with(code, &[]))
 }
 
-fn disconnect_with(code: u8, words: Option<&str>) -> BytesMut {
-    let mut properties = BytesMut::new();
-    if let Some(words) = words {
-        put_text(&mut properties, REASON_STRING, words);
-    }
+fn disconnect_with(code: u8, properties: &[u8]) -> BytesMut {
     let mut out = BytesMut::with_capacity(properties.len() + 6);
     out.put_u8(0xE0);
     put_remaining_length(&mut out, 1 + varint_bytes(properties.len()) + properties.len());
     out.put_u8(code);
     put_remaining_length(&mut out, properties.len());
-    out.put_slice(&properties);
+    out.put_slice(properties);
     out
 }
 
@@ -249,6 +301,24 @@ mod tests {
         assert_eq!(welcome[..], [0x20, 10, 1, 0, 7, 33, 0, 20, 18, 0, 1, b'a']);
         let refusal = connack_v5(true, 0x87, &ConnackProperties::default(), all).unwrap();
         assert_eq!(refusal[..], [0x20, 3, 0, 0x87, 0]);
+    }
+
+    #[test]
+    fn refusals_in_words_octet_by_octet_where_they_fit_and_are_wanted() {
+        let refused = Ack { reason: reason::NOT_AUTHORIZED, kind: AckKind::PubRec, packet_id: 7 };
+        let plain = [0x50, 3, 0, 7, 0x87];
+        let said = |limits| ack_in_words(refused, "x", limits);
+        assert_eq!(said(limits(10)), [0x50, 8, 0, 7, 0x87, 4, 31, 0, 1, b'x']);
+        assert_eq!(said(limits(9)), plain);
+        let terse = ClientLimits { wants_problem_info: false, ..ClientLimits::default() };
+        assert_eq!(said(terse), plain);
+        let suback = |limits| suback_in_words(7, &[0, 0x87], "x", limits);
+        assert_eq!(suback(limits(11)), [0x90, 9, 0, 7, 4, 31, 0, 1, b'x', 0, 0x87]);
+        assert_eq!(suback(limits(10)), [0x90, 5, 0, 7, 0, 0, 0x87]);
+        assert_eq!(suback(terse), [0x90, 5, 0, 7, 0, 0, 0x87]);
+        let long = unsuback_in_words(7, &[0x83], &"x".repeat(600), ClientLimits::default());
+        assert_eq!(long[..10], [0xB0, 0x88, 4, 0, 7, 0x83, 4, 31, 2, 0]);
+        assert_eq!((long.len(), long.last()), (3 + 520, Some(&0x83)), "512 octets of words");
     }
 
     fn limits(packet_bytes_max: u32) -> ClientLimits {

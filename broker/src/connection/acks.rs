@@ -4,8 +4,8 @@ use wire::Timestamp;
 
 use super::Peer;
 use crate::client::{CloseReason, Due, DueOctets};
-use crate::codec::answer::{Ack, AckKind};
-use crate::codec::reason;
+use crate::codec::answer::{self, Ack, AckKind};
+use crate::codec::{ClientLimits, Version, reason};
 use crate::fault::Fault;
 use crate::message::Qos;
 use crate::rules::Profile;
@@ -34,6 +34,13 @@ pub(super) fn ack_of(qos: Qos) -> Option<AckKind> {
     }
 }
 
+/// Why PUBREC or PUBREL leads nowhere.
+pub(super) fn not_under_way(packet_id: u16) -> String {
+    format!(
+        "no message of QoS 2 is under way with packet identifier {packet_id}: nothing is left to do for it"
+    )
+}
+
 impl Peer {
     /// QoS 2: whether the identifier is new; a repetition is answered and not routed again. In the standard profile a
     /// client that repeats it once more has not heard PUBREC twice, and would go on for ever.
@@ -59,8 +66,27 @@ impl Peer {
         } else {
             Epoch::PAST
         };
-        let reason = if was_open { reason::SUCCESS } else { reason::PACKET_ID_NOT_FOUND };
-        acks.push(due(epoch, Ack { kind: AckKind::PubComp, packet_id, reason }));
+        acks.push(if was_open {
+            due(epoch, Ack::success(AckKind::PubComp, packet_id))
+        } else {
+            let words = || not_under_way(packet_id);
+            let reason = reason::PACKET_ID_NOT_FOUND;
+            self.due_in_words(Ack { kind: AckKind::PubComp, packet_id, reason }, words)
+        });
+    }
+
+    /// An acknowledgement that says no and waits for nothing; the words are made when somebody hears them.
+    pub(super) fn due_in_words(&self, ack: Ack, words: impl FnOnce() -> String) -> Due {
+        if ack.reason < reason::UNSPECIFIED || self.version == Version::V4 {
+            return due(Epoch::PAST, ack);
+        }
+        let octets = answer::ack_in_words(ack, &words(), self.limits());
+        Due { epoch: Epoch::PAST, octets: DueOctets::Octets(octets) }
+    }
+
+    /// What the client takes.
+    pub(super) fn limits(&self) -> ClientLimits {
+        self.with_link(|_, link| link.out.dialect.limits()).unwrap_or_default()
     }
 
     pub(super) fn on_puback(&self, packet_id: u16, code: u8, now: Timestamp) -> Result<(), CloseReason> {

@@ -117,7 +117,8 @@ impl Peer {
         if answer.is_err() {
             self.tell_mismatch(refusal);
         }
-        acks.extend(answer?.map(|ack| due(Epoch::PAST, ack)));
+        let words = || refusal.words(&self.instance.id);
+        acks.extend(answer?.map(|ack| self.due_in_words(ack, words)));
         Ok(())
     }
 

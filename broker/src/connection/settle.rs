@@ -8,13 +8,14 @@
 
 use tracing::info;
 
+use super::acks::not_under_way;
 use super::{Acks, Peer, ack_of, due};
 use crate::client::CloseReason;
 use crate::codec::answer::{Ack, AckKind};
 use crate::codec::{IncomingPublish, Version, reason};
 use crate::message::Qos;
 use crate::refusals::{Refused, shortened};
-use crate::route::DISK_FULL;
+use crate::route::{DISK_FULL, DISK_FULL_WORDS};
 use crate::session::{Body, Release};
 use crate::store::Epoch;
 use crate::sync::locked;
@@ -27,8 +28,12 @@ impl Peer {
         if let Release::Refused(Some(body)) | Release::Settling(Some(body)) = &release {
             self.client.tell_acknowledged(body, (Qos::ExactlyOnce, code), self.broker.clock.now());
         }
-        let (reason, epoch) = match release {
-            Release::Unknown => (reason::PACKET_ID_NOT_FOUND, Epoch::PAST),
+        let epoch = match release {
+            Release::Unknown => {
+                let ack = Ack { kind: AckKind::PubRel, packet_id, reason: reason::PACKET_ID_NOT_FOUND };
+                acks.push(self.due_in_words(ack, || not_under_way(packet_id)));
+                return Ok(());
+            }
             Release::Refused(body) => {
                 if let Some(body) = body {
                     self.done(&body);
@@ -38,16 +43,16 @@ impl Peer {
             Release::Settling(body) if self.client.is_persistent() => {
                 let stored = body.as_ref().and_then(Body::stored);
                 let (store, stored) = (&self.broker.store, stored.map(AsRef::as_ref));
-                (reason::SUCCESS, store.settling(self.client.key, stored, packet_id, Some(&self.wake)))
+                store.settling(self.client.key, stored, packet_id, Some(&self.wake))
             }
             Release::Settling(body) => {
                 if let Some(body) = body {
                     self.done(&body);
                 }
-                (reason::SUCCESS, Epoch::PAST)
+                Epoch::PAST
             }
         };
-        acks.push(due(epoch, Ack { kind: AckKind::PubRel, packet_id, reason }));
+        acks.push(due(epoch, Ack::success(AckKind::PubRel, packet_id)));
         Ok(())
     }
 
@@ -78,7 +83,7 @@ impl Peer {
         let kind = ack_of(publish.qos).filter(|_| self.version == Version::V5);
         let kind = kind.ok_or(CloseReason::DiskFull)?;
         let ack = Ack { kind, packet_id: publish.packet_id, reason: reason::QUOTA_EXCEEDED };
-        acks.push(due(Epoch::PAST, ack));
+        acks.push(self.due_in_words(ack, || DISK_FULL_WORDS.to_owned()));
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::message::{Message, Qos};
 use crate::quota::Victim;
 use crate::refusals::{Refused, shortened};
 use crate::retained::Page;
-use crate::route::DISK_FULL;
+use crate::route::{DISK_FULL, DISK_FULL_WORDS};
 use crate::rows;
 use crate::rules::{Profile, SubscribeRefusal, Subscribed, check_share_name, is_too_deep, split_share};
 use crate::session::{Body, Outgoing, Sent, Session, SubscriptionIds, Way, weight_of};
@@ -31,6 +31,34 @@ struct Refusal {
     reason: &'static str,
     /// The reason code of MQTT 5; MQTT 3.1.1 knows one only.
     code: u8,
+    /// For the client, in MQTT 5.
+    words: String,
+}
+
+/// What SUBACK says in words: of the first filter that is refused, and how many others are.
+#[derive(Default)]
+struct Words {
+    first: Option<String>,
+    others: usize,
+}
+
+impl Words {
+    fn note(&mut self, number: usize, filter: &str, why: &str) {
+        if self.first.is_some() {
+            self.others += 1;
+        } else {
+            self.first = Some(format!("filter {number}, `{}`: {why}", shortened(filter)));
+        }
+    }
+
+    /// `None` when nothing is refused.
+    fn text(self) -> Option<String> {
+        let first = self.first?;
+        Some(match self.others {
+            0 => first,
+            others => format!("{first} ({others} more refused)"),
+        })
+    }
 }
 
 /// Retained messages to be sent once SUBACK is out, as the client has room for them.
@@ -68,6 +96,7 @@ impl Peer {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut rows = Vec::new();
         let mut granted = Vec::new();
+        let mut words = Words::default();
         for (filter, options) in subscribe.filters {
             match self.grant(&filter, options.qos) {
                 Ok(Subscribed::OwnP2p) => {
@@ -82,12 +111,15 @@ impl Peer {
                         granted.push((filter, options));
                     }
                 }
-                Err(refusal) => codes.push(self.filter_refused(&filter, &refusal)),
+                Err(refusal) => {
+                    codes.push(self.filter_refused(&filter, &refusal));
+                    words.note(codes.len(), &filter, &refusal.words);
+                }
             }
         }
         let up_to = read_locked(&self.instance.retained).last_number();
         let epoch = self.submit(rows);
-        let octets = answer::suback(subscribe.packet_id, &codes, self.version);
+        let octets = self.suback(subscribe.packet_id, &codes, words);
         acks.push(Due { epoch, octets: DueOctets::Octets(octets) });
         let due = granted
             .into_iter()
@@ -96,12 +128,21 @@ impl Peer {
         Ok(())
     }
 
+    fn suback(&self, packet_id: u16, codes: &[u8], words: Words) -> Vec<u8> {
+        match words.text().filter(|_| self.version == Version::V5) {
+            Some(words) => answer::suback_in_words(packet_id, codes, &words, self.limits()),
+            None => answer::suback(packet_id, codes, self.version),
+        }
+    }
+
     /// Standard profile: nobody subscribes so deep but to do harm, so the connection ends.
     fn refuse_too_deep(&self, subscribe: &Subscribe) -> Result<(), CloseReason> {
         let deep = subscribe.filters.iter().find(|(filter, _)| is_too_deep(Place::of(filter).filter));
         match deep.filter(|_| self.broker.config.profile == Profile::Standard) {
             Some((filter, _)) => {
-                let refusal = Refusal { reason: "too_deep", code: reason::TOPIC_FILTER_INVALID };
+                // DISCONNECT has its own words.
+                let (code, words) = (reason::TOPIC_FILTER_INVALID, String::new());
+                let refusal = Refusal { reason: "too_deep", code, words };
                 self.filter_refused(filter, &refusal);
                 Err(self.fault(Fault::FilterTooDeep))
             }
@@ -145,7 +186,10 @@ impl Peer {
     }
 
     fn grant(&self, filter: &str, qos: Qos) -> Result<Subscribed, Refusal> {
-        let refused = |refusal: SubscribeRefusal| Refusal { reason: refusal.reason(), code: refusal.code() };
+        let refused = |refusal: SubscribeRefusal| {
+            let words = refusal.words(filter, &self.instance.id);
+            Refusal { reason: refusal.reason(), code: refusal.code(), words }
+        };
         let place = split_share(filter).map_err(refused)?;
         if self.broker.config.profile == Profile::Strict {
             check_share_name(&place).map_err(refused)?;
@@ -155,26 +199,36 @@ impl Peer {
             return Err(refused(SubscribeRefusal::Share));
         }
         if qos == Qos::ExactlyOnce && !self.clean && self.broker.config.profile == Profile::Strict {
-            return Err(Refusal { reason: "qos2_persistent", code: reason::IMPLEMENTATION_SPECIFIC });
+            let words = "QoS 2 does not take effect for a session that is kept: ask for QoS 1".to_owned();
+            return Err(Refusal { reason: "qos2_persistent", code: reason::IMPLEMENTATION_SPECIFIC, words });
         }
         if !self.clean && self.broker.store.is_refusing() {
-            return Err(Refusal { reason: DISK_FULL, code: reason::QUOTA_EXCEEDED });
+            let words = DISK_FULL_WORDS.to_owned();
+            return Err(Refusal { reason: DISK_FULL, code: reason::QUOTA_EXCEEDED, words });
         }
-        if subscribed == Subscribed::Matching && !self.has_room_for_filter(filter) {
-            return Err(Refusal { reason: "quota", code: reason::QUOTA_EXCEEDED });
+        if subscribed == Subscribed::Matching {
+            let full = |words| Refusal { reason: "quota", code: reason::QUOTA_EXCEEDED, words };
+            self.room_for_filter(filter).map_err(full)?;
         }
         Ok(subscribed)
     }
 
-    /// Whether the client may have one more; one that it has takes no room.
-    fn has_room_for_filter(&self, filter: &str) -> bool {
+    /// Whether the client may have one more, or why not in words; one that it has takes no room.
+    fn room_for_filter(&self, filter: &str) -> Result<(), String> {
         let config = &self.broker.config;
+        let (count_max, weight_max) = (config.filters_per_client_max(), config.filters_weight_max());
         let filters = &locked(&self.client.state).session.subscriptions;
-        let is_within = || {
-            filters.len() < config.filters_per_client_max()
-                && filters.weight().saturating_add(weight_of(filter)) <= config.filters_weight_max()
-        };
-        filters.contains_key(filter) || is_within()
+        if filters.contains_key(filter) {
+            Ok(())
+        } else if filters.len() >= count_max {
+            Err(format!("the client has {count_max} filters, as many as it may: unsubscribe from one first"))
+        } else if filters.weight().saturating_add(weight_of(filter)) > weight_max {
+            Err(format!(
+                "with it the client's filters would have more than {weight_max} octets: unsubscribe from some first"
+            ))
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the subscription is new.
@@ -260,8 +314,7 @@ impl Peer {
         acks: &mut Acks,
     ) -> Result<(), CloseReason> {
         if !self.clean && self.broker.store.is_refusing() {
-            // UNSUBACK has no word for it in 3.1.1.
-            return Err(CloseReason::DiskFull);
+            return self.refuse_unsubscribe(packet_id, filters, acks);
         }
         self.check_answer(filters.len())?;
         self.broker.unsubscribe_all(&self.instance, &self.client, filters);
@@ -280,6 +333,26 @@ impl Peer {
         let epoch = self.submit(if self.clean { Vec::new() } else { rows.collect() });
         let octets = answer::unsuback(packet_id, &codes, self.version);
         acks.push(Due { epoch, octets: DueOctets::Octets(octets) });
+        Ok(())
+    }
+}
+
+impl Peer {
+    /// The disk is full: UNSUBACK has a word for it in MQTT 5 only.
+    fn refuse_unsubscribe(
+        &self,
+        packet_id: u16,
+        filters: &[String],
+        acks: &mut Acks,
+    ) -> Result<(), CloseReason> {
+        if self.version == Version::V4 {
+            return Err(CloseReason::DiskFull);
+        }
+        self.check_answer(filters.len())?;
+        let codes = vec![reason::IMPLEMENTATION_SPECIFIC; filters.len()];
+        self.tell_unsubscribed(filters, &codes);
+        let octets = answer::unsuback_in_words(packet_id, &codes, DISK_FULL_WORDS, self.limits());
+        acks.push(Due { epoch: Epoch::PAST, octets: DueOctets::Octets(octets) });
         Ok(())
     }
 }

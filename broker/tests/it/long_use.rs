@@ -255,9 +255,10 @@ async fn on_a_full_disk_a_client_of_mqtt_5_is_told_so_and_stays() {
     assert_eq!((ack[0], ack[4]), (0x40, 0x97), "PUBACK of the first that found no room");
 
     writer.publish5("news/x", &[], "for a kept session", 0x97).await;
-    let pubrec = packet(0x50, &[0, 5, 0x97]);
-    kept.exchange(&publish5(4, "news/nobody", 5, &[], "its identifier must be kept"), &pubrec).await;
-    writer.exchange(&publish5(3, "news/r", 6, &[], "retained"), &packet(0x40, &[0, 6, 0x97])).await;
+    let words = "the disk of the broker is full, so what must be stored is refused: repeat it later";
+    let identifier = publish5(4, "news/nobody", 5, &[], "its identifier must be kept");
+    assert_eq!(kept.refused(&identifier, 0x50, 5, 0x97).await, words);
+    assert_eq!(writer.refused(&publish5(3, "news/r", 6, &[], "retained"), 0x40, 6, 0x97).await, words);
     kept.subscribe5(&[], &[("news/y", 1)], &[0x97]).await;
     let (mut refused, connack) = broker.try_connect5(&Connect5::of("new").lasting(60)).await;
     assert_eq!(connack.reason, 0x97, "a new persistent session");
@@ -268,13 +269,13 @@ async fn on_a_full_disk_a_client_of_mqtt_5_is_told_so_and_stays() {
     writer.publish5("news/z", &[], "for a clean session", 0).await;
     assert_eq!(live.receive5().await.payload, "for a clean session");
     kept.send(&unsubscribe5(8, &["news/y"])).await;
-    kept.expect_goodbye(0x97).await;
+    assert_eq!(kept.answer_in_words(0xB0, 8, &[0x83]).await.as_deref(), Some(words));
+    kept.expect_silence().await;
     let refused = "broker_connections_refused_total{reason=\"disk_full\"}";
     assert!((broker.metric(refused).await - 1.0).abs() < 0.1);
 
     std::fs::remove_file(&filler).unwrap();
     broker.metric_becomes("broker_store_refusing", 0.0).await;
-    let mut kept = broker.connect5(&Connect5::of("kept").lasting(3600)).await;
     let pubrec = packet(0x50, &[0, 5, 0x10]);
     kept.exchange(&publish5(4, "news/nobody", 5, &[], "as a new message"), &pubrec).await;
     broker.connect5(&Connect5::of("new").lasting(60)).await;
@@ -312,9 +313,9 @@ async fn on_a_full_disk_no_token_or_device_credential_changes() {
     assert_eq!(register.await, full);
     let path = format!("/tokens/{}", crate::signing::id_of(&read));
     assert_eq!(told(&broker, Method::DELETE, &path, None).await, full);
-    holder.exchange(&upload(7, 5, &write, "W"), &packet(0x40, &[0, 7, 0x97])).await;
-    let refused = packet(0x40, &[0, 8, 0x87]);
-    holder.exchange(&publish5(2, "news/z", 8, &[], "the new token does not count"), &refused).await;
+    holder.refused(&upload(7, 5, &write, "W"), 0x40, 7, 0x97).await;
+    let still_refused = publish5(2, "news/z", 8, &[], "the new token does not count");
+    holder.refused(&still_refused, 0x40, 8, 0x87).await;
     holder.subscribe5(&[], &[("news/z", 0)], &[0]).await;
 
     std::fs::remove_file(&filler).unwrap();

@@ -50,6 +50,7 @@ mod v5_connect;
 mod v5_publish;
 mod v5_session;
 mod v5_subscribe;
+mod v5_words;
 mod vanished;
 mod violations;
 mod websocket;

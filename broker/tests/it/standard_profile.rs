@@ -505,7 +505,7 @@ async fn what_is_published_to_the_brokers_own_topics_is_answered_and_reaches_nob
         }
         newer.send(&publish5(0, topic, 0, &[], "false")).await;
         newer.publish5(topic, &[], "false", 0x87).await;
-        newer.exchange(&publish5(4, topic, 5, &[], "false"), &packet(0x50, &[0, 5, 0x87])).await;
+        newer.refused(&publish5(4, topic, 5, &[], "false"), 0x50, 5, 0x87).await;
         // That identifier is free.
         newer.exchange(&publish5(4, "other", 5, &[], "x"), &packet(0x50, &[0, 5, 0x10])).await;
         newer.exchange(&packet(0x62, &[0, 5]), &packet(0x70, &[0, 5])).await;

@@ -129,7 +129,7 @@ async fn nobody_publishes_to_a_system_topic() {
         client.expect_closed().await;
         let mut client =
             sign_in(&broker, 5, crate::harness::USER, &signed("s3cret", crate::signing::ID)).await;
-        client.exchange(&publish_to(topic, "x", 7, 5), &[0x40, 3, 0, 7, 0x90]).await;
+        client.refused(&publish_to(topic, "x", 7, 5), 0x40, 7, 0x90).await;
         client.disconnect().await;
         let message = json!({ "topic": topic, "payload": "x" });
         assert_eq!(api(&broker, Method::POST, "/messages", Some(message)).await.0, 422, "{topic}");

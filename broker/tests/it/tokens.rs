@@ -44,7 +44,7 @@ async fn a_client_of_mqtt_5_stays_when_its_token_does_not_allow_a_publish() {
     let broker = TestBroker::start();
     let read = token(&broker, "R", &["news/#"], 600).await;
     let mut client = sign_in(&broker, 5, BY_TOKEN, &format!("R|{read}")).await;
-    client.exchange(&publish_to("news/x", "x", 7, 5), &[0x40, 3, 0, 7, 0x87]).await;
+    client.refused(&publish_to("news/x", "x", 7, 5), 0x40, 7, 0x87).await;
     client.expect_silence().await;
 }
 

@@ -344,13 +344,16 @@ async fn puback_and_pubrec_say_what_became_of_it() {
     ];
     for (topic, reason) in cases {
         writer.publish5(topic, &[], "x", reason).await;
-        writer.exchange(&publish5(4, topic, 8, &[], "x"), &packet(0x50, &[0, 8, reason])).await;
-        if reason < 0x80 {
+        let qos2 = publish5(4, topic, 8, &[], "x");
+        if reason >= 0x80 {
+            writer.refused(&qos2, 0x50, 8, reason).await;
+        } else {
+            writer.exchange(&qos2, &packet(0x50, &[0, 8, reason])).await;
             writer.exchange(&packet(0x62, &[0, 8]), &packet(0x70, &[0, 8])).await;
         }
     }
     // What was refused did not open its identifier.
-    writer.exchange(&packet(0x62, &[0, 8]), &packet(0x70, &[0, 8, 0x92])).await;
+    writer.refused(&packet(0x62, &[0, 8]), 0x70, 8, 0x92).await;
     let mut reader = broker.client5("reader").await;
     reader.subscribe5(&[], &[("news/#", 0)], &[0]).await;
     writer.publish5("news/x", &[], "x", 0).await;
@@ -365,8 +368,8 @@ async fn puback_and_pubrec_say_what_became_of_it() {
 async fn identifiers_nobody_knows_are_answered_0x92() {
     let broker = TestBroker::start();
     let mut client = broker.client5("a").await;
-    client.exchange(&packet(0x62, &[0, 7]), &packet(0x70, &[0, 7, 0x92])).await;
-    client.exchange(&packet(0x50, &[0, 7]), &packet(0x62, &[0, 7, 0x92])).await;
+    client.refused(&packet(0x62, &[0, 7]), 0x70, 7, 0x92).await;
+    client.refused(&packet(0x50, &[0, 7]), 0x62, 7, 0x92).await;
     client.send(&[packet(0x50, &[0, 7, 0x80]), packet(0x40, &[0, 7]), packet(0x70, &[0, 7])].concat()).await;
     client.expect_silence().await;
     let mut older = broker.client("b").await;

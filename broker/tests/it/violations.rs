@@ -131,6 +131,6 @@ async fn an_acknowledgement_of_nothing_leaves_the_connection() {
     let broker = TestBroker::start();
     let mut client = broker.client5("a").await;
     client.send(&[PUBACK, 2, 0, 1, PUBCOMP, 2, 0, 1]).await;
-    client.exchange(&[PUBREC, 2, 0, 1], &[PUBREL, 3, 0, 1, 0x92]).await;
+    client.refused(&[PUBREC, 2, 0, 1], PUBREL, 1, 0x92).await;
     client.expect_silence().await;
 }

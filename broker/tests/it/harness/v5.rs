@@ -285,6 +285,13 @@ fn split_block(octets: &[u8]) -> (&[u8], &[u8]) {
     octets[header..].split_at(length)
 }
 
+/// The reason string, which is the only property.
+fn only_words(properties: &[u8]) -> Option<String> {
+    let found = property::parse(properties);
+    assert!(found.iter().all(|(id, _)| *id == 31) && found.len() < 2, "{found:?}");
+    found.into_iter().next().map(|(_, value)| String::from_utf8(value[2..].to_vec()).unwrap())
+}
+
 /// What is behind the fixed header.
 fn body(packet: &[u8]) -> &[u8] {
     let header = packet.iter().skip(1).position(|octet| octet & 0x80 == 0).unwrap() + 2;
@@ -329,14 +336,47 @@ impl TestBroker {
 impl Octets {
     /// Subscribes and expects the codes.
     pub async fn subscribe5(&mut self, properties: &[u8], filters: &[(&str, u8)], codes: &[u8]) {
-        let expected = packet(0x90, &[&[0, 9, 0][..], codes].concat());
-        self.exchange(&subscribe5(9, properties, filters), &expected).await;
+        self.send(&subscribe5(9, properties, filters)).await;
+        if codes.iter().any(|code| *code >= 0x80) {
+            assert!(self.answer_in_words(0x90, 9, codes).await.is_some(), "no words");
+        } else {
+            self.expect(&packet(0x90, &[&[0, 9, 0][..], codes].concat())).await;
+        }
+    }
+
+    /// The next packet is SUBACK or UNSUBACK with these codes: its words if it has any.
+    pub async fn answer_in_words(&mut self, first: u8, id: u16, codes: &[u8]) -> Option<String> {
+        let packet = self.packet().await;
+        let (head, rest) = body(&packet).split_at(2);
+        let (properties, found) = split_block(rest);
+        assert_eq!((packet[0], head, found), (first, &id.to_be_bytes()[..], codes), "{}", hex(&packet));
+        only_words(properties)
+    }
+
+    /// The next packet is PUBACK, PUBREC, PUBREL or PUBCOMP with this reason: its words if it has any.
+    pub async fn refusal_in_words(&mut self, first: u8, id: u16, reason: u8) -> Option<String> {
+        let packet = self.packet().await;
+        let (head, rest) = body(&packet).split_at(3);
+        let expected = [&id.to_be_bytes()[..], &[reason]].concat();
+        assert_eq!((packet[0], head), (first, &expected[..]), "{}", hex(&packet));
+        if rest.is_empty() { None } else { only_words(split_block(rest).0) }
+    }
+
+    /// Sends, and the next packet refuses it in words.
+    pub async fn refused(&mut self, sent: &[u8], first: u8, id: u16, reason: u8) -> String {
+        self.send(sent).await;
+        self.refusal_in_words(first, id, reason).await.expect("no words")
     }
 
     /// Publishes with QoS 1 and expects the reason.
     pub async fn publish5(&mut self, topic: &str, properties: &[u8], payload: &str, reason: u8) {
+        let sent = publish5(2, topic, 77, properties, payload);
+        if reason >= 0x80 {
+            self.refused(&sent, 0x40, 77, reason).await;
+            return;
+        }
         let ack = if reason == 0 { packet(0x40, &[0, 77]) } else { packet(0x40, &[0, 77, reason]) };
-        self.exchange(&publish5(2, topic, 77, properties, payload), &ack).await;
+        self.exchange(&sent, &ack).await;
     }
 
     /// The next packet is a PUBLISH; QoS 1 is acknowledged.
