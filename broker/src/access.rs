@@ -14,10 +14,11 @@ use futures_util::future::BoxFuture;
 use service_kit::random;
 use wire::{ClientId, Timestamp};
 
-use crate::admission::{self, Admitted, Ground, Refusal};
+use crate::admission::{self, Admitted, Ground, Refusal, StandardBounds};
 use crate::broker::Broker;
 use crate::codec::Connect;
 use crate::instance::Instance;
+use crate::names::known_client_id;
 use crate::permissions::Permissions;
 use crate::rules::Profile;
 use crate::signer::Signer;
@@ -71,7 +72,11 @@ impl Authenticator for BuiltIn {
         let outcome = match broker.config.profile {
             Profile::Standard => {
                 let assigned = format!("auto-{}", random::new_id());
-                admission::admit_standard(asked.connect, &assigned)
+                let bounds = StandardBounds {
+                    client_id_bytes_max: broker.config.lengths().client_id_chars_max,
+                    levels_max: broker.config.topic_levels_max(),
+                };
+                admission::admit_standard(asked.connect, &assigned, bounds)
             }
             Profile::Strict => admit_strict(broker, asked),
         };
@@ -82,7 +87,7 @@ impl Authenticator for BuiltIn {
         if broker.config.profile == Profile::Standard {
             return Permissions::unlimited();
         }
-        let Ok(client_id) = who.client_id.parse::<ClientId>() else { return Permissions::default() };
+        let Ok(client_id) = known_client_id(who.client_id) else { return Permissions::default() };
         let rules = instance.rules();
         let credential = |access_key: &str| rules.credentials.get(access_key);
         match who.signer {
@@ -100,12 +105,13 @@ impl Authenticator for BuiltIn {
 }
 
 fn admit_strict(broker: &Broker, asked: Asked<'_>) -> Result<Admitted, Refusal> {
-    let instance = broker.find_instance(admission::instance_of(asked.connect)?.as_str());
-    let Some(instance) = instance else { return admission::admit(asked.connect, None) };
+    let lengths = broker.config.lengths();
+    let instance = broker.find_instance(admission::instance_of(asked.connect, lengths)?.as_str());
+    let Some(instance) = instance else { return admission::admit(asked.connect, lengths, None) };
     let (rules, tokens, devices) =
         (instance.rules(), read_locked(&instance.tokens), read_locked(&instance.devices));
     let ground = Ground { rules: &rules, tokens: &tokens, devices: &devices, now: asked.now };
-    admission::admit(asked.connect, Some(ground))
+    admission::admit(asked.connect, lengths, Some(ground))
 }
 
 impl Instance {

@@ -11,6 +11,7 @@
 use service_kit::config::Secret;
 use subtle::ConstantTimeEq;
 use wire::credential::{Mode, Username, signature_password};
+use wire::topic::Lengths;
 use wire::{ClientId, InstanceId, Timestamp};
 
 use crate::codec::answer::{self, ConnackProperties};
@@ -39,8 +40,6 @@ pub mod code {
 
 /// The one instance of the standard profile.
 pub const STANDARD_INSTANCE: &str = "standard";
-/// Longest client ID of the standard profile, in octets.
-const STANDARD_CLIENT_ID_BYTES_MAX: usize = 1024;
 
 /// Why a client is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -182,13 +181,14 @@ pub struct Admitted {
 }
 
 /// Which instance a CONNECT is for, read from its username before anything is looked up.
-pub fn instance_of(connect: &Connect) -> Result<InstanceId, Refusal> {
-    check_client_id(&connect.client_id)?;
+pub fn instance_of(connect: &Connect, lengths: Lengths) -> Result<InstanceId, Refusal> {
+    check_client_id(&connect.client_id, lengths)?;
     Ok(read_username(connect)?.instance)
 }
 
-fn check_client_id(text: &str) -> Result<ClientId, Refusal> {
-    text.parse().map_err(|error: wire::name::ParseNameError| Refusal::ClientId(error.to_string()))
+fn check_client_id(text: &str, lengths: Lengths) -> Result<ClientId, Refusal> {
+    let parsed = ClientId::within(text, lengths.client_id_chars_max);
+    parsed.map_err(|error| Refusal::ClientId(error.to_string()))
 }
 
 fn read_username(connect: &Connect) -> Result<Username, Refusal> {
@@ -219,8 +219,8 @@ struct Proof<'a> {
 }
 
 /// Strict profile; `ground` is that of the instance the username names, `None` when there is none.
-pub fn admit(connect: &Connect, ground: Option<Ground<'_>>) -> Result<Admitted, Refusal> {
-    let client_id = check_client_id(&connect.client_id)?;
+pub fn admit(connect: &Connect, lengths: Lengths, ground: Option<Ground<'_>>) -> Result<Admitted, Refusal> {
+    let client_id = check_client_id(&connect.client_id, lengths)?;
     let username = read_username(connect)?;
     let ground = ground.ok_or_else(|| Refusal::Credential("no such instance".to_owned()))?;
     let password = connect.password.as_deref().unwrap_or_default();
@@ -239,7 +239,7 @@ pub fn admit(connect: &Connect, ground: Option<Ground<'_>>) -> Result<Admitted, 
     let grants = proof.grants.as_deref().unwrap_or(&proof.credential.allow);
     let permissions = Permissions::of(grants, &client_id.device());
     if let Some(will) = &connect.will {
-        rules.check_publish(&will.topic, &permissions).map_err(Refusal::Will)?;
+        rules.check_publish(&will.topic, &permissions, lengths).map_err(Refusal::Will)?;
     }
     let instance = username.instance.as_str().to_owned();
     Ok(Admitted { instance, client_id: client_id.into(), signer: proof.signer, permissions })
@@ -308,20 +308,34 @@ fn is_signature(password: &str, secret: &Secret, client_id: &ClientId) -> bool {
     password.as_bytes().ct_eq(expected.as_bytes()).into()
 }
 
+/// Bounds of the standard profile.
+#[derive(Clone, Copy, Debug)]
+pub struct StandardBounds {
+    /// Longest client ID, in octets.
+    pub client_id_bytes_max: usize,
+    /// Levels of a topic.
+    pub levels_max: usize,
+}
+
 /// Standard profile: `assigned` is the client ID for a client that sends none, which it may with a clean session.
-pub fn admit_standard(connect: &Connect, assigned: &str) -> Result<Admitted, Refusal> {
+pub fn admit_standard(
+    connect: &Connect,
+    assigned: &str,
+    bounds: StandardBounds,
+) -> Result<Admitted, Refusal> {
+    let StandardBounds { client_id_bytes_max, levels_max } = bounds;
     let client_id = match connect.client_id.as_str() {
         // MQTT 5 tells the client what it was assigned, so its session can outlive the connection.
         "" if connect.clean_start || connect.version == Version::V5 => assigned.to_owned(),
         "" => return Err(Refusal::ClientId("empty, and the session is not clean [MQTT-3.1.3-8]".to_owned())),
-        given if given.len() > STANDARD_CLIENT_ID_BYTES_MAX => {
-            return Err(Refusal::ClientId(format!("longer than {STANDARD_CLIENT_ID_BYTES_MAX} octets")));
+        given if given.len() > client_id_bytes_max => {
+            return Err(Refusal::ClientId(format!("longer than {client_id_bytes_max} octets")));
         }
         given => given.to_owned(),
     };
     let permissions = Permissions::unlimited();
     if let Some(Will { topic, .. }) = &connect.will {
-        check_standard_topic(topic, &permissions).map_err(Refusal::Will)?;
+        check_standard_topic(topic, &permissions, levels_max).map_err(Refusal::Will)?;
     }
     Ok(Admitted { instance: STANDARD_INSTANCE.to_owned(), client_id, signer: Signer::Nobody, permissions })
 }

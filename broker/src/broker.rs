@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
 
 use service_kit::clock::Clock;
-use service_kit::lockout::{Locked, Lockout, Noted, Policy};
+use service_kit::lockout::{Locked, Lockout, Noted};
 use service_kit::metrics::Metrics;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -34,10 +33,6 @@ use crate::store::disk::Disk;
 use crate::store::tables::Table;
 use crate::store::{Store, StoreError, StoreFailed, StoreOptions, TABLES};
 use crate::sync::{locked, read_locked, write_locked};
-
-/// Ten wrong passwords within a minute lock a pair of address and client ID until five minutes after the last.
-const LOCKOUT: Policy =
-    Policy { failures_max: 10, window: Duration::from_mins(1), locked: Duration::from_mins(5) };
 
 /// Why a broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +136,7 @@ impl Broker {
         let broker = Broker {
             metrics: BrokerMetrics::new(metrics, &store),
             gate: Gate::new(&config.limits, metrics),
+            lockout: Mutex::new(Lockout::new(config.lockout.policy())),
             config,
             // Unique over restarts, and exact in a JSON number: up to 1024 connections a millisecond.
             next_link_id: AtomicU64::new(first_link_id(clock.now())),
@@ -148,7 +144,6 @@ impl Broker {
             clock,
             authenticator,
             store,
-            lockout: Mutex::new(Lockout::new(LOCKOUT)),
             history: Mutex::default(),
             refusals: Mutex::default(),
             instances: RwLock::default(),

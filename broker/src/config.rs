@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use service_kit::config::{ApiArgs, LogArgs};
+use wire::topic::Lengths;
 
 use crate::quota::QuotaLimits;
 use crate::retained::RetainedLimits;
@@ -17,6 +18,10 @@ mod console;
 mod credentials;
 /// Names for URLs.
 mod endpoints;
+/// Repeated wrong passwords.
+mod lockout;
+/// How long names may be.
+mod names;
 /// What is traced.
 mod trace;
 /// Listeners beside plain MQTT, and what all listeners of MQTT have in front of it.
@@ -25,6 +30,8 @@ mod transports;
 pub use console::ConsoleArgs;
 pub use credentials::CredentialLimits;
 pub use endpoints::EndpointArgs;
+pub use lockout::LockoutArgs;
+pub use names::NameLimits;
 pub use trace::TraceArgs;
 pub use transports::TransportArgs;
 
@@ -90,6 +97,12 @@ pub struct Config {
     /// Bounds of tokens and device credentials
     #[command(flatten)]
     pub credentials: CredentialLimits,
+    /// How long names may be
+    #[command(flatten)]
+    pub names: NameLimits,
+    /// Repeated wrong passwords
+    #[command(flatten)]
+    pub lockout: LockoutArgs,
     /// Names for URLs
     #[command(flatten)]
     pub endpoints: EndpointArgs,
@@ -165,9 +178,10 @@ pub struct Limits {
 
 /// Octets of properties that a PUBLISH of MQTT 5 may carry.
 const PROPERTIES_BYTES_MAX: usize = 8 * 1024;
-/// Octets of a PUBLISH besides its payload: fixed header, topic length, longest UTF-8 topic of 64 characters, id,
-/// properties.
-const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 4 * 64 + 2 + PROPERTIES_BYTES_MAX;
+/// Octets of a PUBLISH besides its payload and topic: fixed header, topic length, id, properties.
+const PUBLISH_OVERHEAD_BYTES: usize = 5 + 2 + 2 + PROPERTIES_BYTES_MAX;
+/// Octets of a character.
+const UTF8_BYTES_MAX: usize = 4;
 /// The same with the longest topic there can be.
 const STANDARD_OVERHEAD_BYTES: usize = 5 + 2 + 65_535 + 2 + PROPERTIES_BYTES_MAX;
 /// Largest remaining length of a packet (MQTT 3.1.1 section 2.2.3).
@@ -211,10 +225,23 @@ impl Config {
     /// Largest packet after CONNECT: what a client may publish fits, with any topic it may name.
     pub fn packet_bytes_max(&self) -> usize {
         match (self.profile, self.limits.payload_bytes_max) {
-            (Profile::Strict, _) => self.payload_bytes_max() + PUBLISH_OVERHEAD_BYTES,
+            (Profile::Strict, _) => {
+                let topic_bytes = UTF8_BYTES_MAX * self.lengths().topic_chars_max;
+                self.payload_bytes_max() + topic_bytes + PUBLISH_OVERHEAD_BYTES
+            }
             (Profile::Standard, None) => STANDARD_PACKET_BYTES_MAX,
             (Profile::Standard, Some(payload)) => payload + STANDARD_OVERHEAD_BYTES,
         }
+    }
+
+    /// How long topics and client IDs may be.
+    pub fn lengths(&self) -> Lengths {
+        self.names.lengths(self.profile)
+    }
+
+    /// Levels of a topic or filter of the standard profile.
+    pub fn topic_levels_max(&self) -> usize {
+        self.names.levels_max()
     }
 
     /// Filters one client may subscribe to.
@@ -322,10 +349,12 @@ impl Config {
             }
         }
         let ranges = self.ranges().into_iter().chain(self.credentials.ranges()).chain(self.trace.ranges());
+        let ranges = ranges.chain(self.names.ranges(self.profile)).chain(self.lockout.ranges());
         mistakes.extend(ranges.filter_map(|(what, value, min, max)| {
             let fits = (min..=max).contains(&value);
             (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
         }));
+        mistakes.extend(self.names.mistakes(self.profile));
         mistakes.extend(self.transports.mistakes());
         mistakes.extend(self.endpoints.mistakes());
         mistakes.extend(self.console.mistakes());
@@ -368,9 +397,22 @@ mod tests {
         --waiting-max is 0; 1 to 100000000 are allowed
         ");
         let huge = u64::MAX.to_string();
-        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --retained-bytes-max --waiting-bytes-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs --trace-events-max --trace-bytes-max --trace-hours-max";
+        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --retained-bytes-max --waiting-bytes-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs --trace-events-max --trace-bytes-max --trace-hours-max --token-topics-max --token-days-max --topic-chars-max --client-id-chars-max --lockout-failures --lockout-window-secs --lockout-secs";
         let all: Vec<String> = options.split(' ').map(|option| format!("{option} {huge}")).collect();
-        assert_eq!(mistakes(&all.join(" ")).lines().count(), 19);
+        assert_eq!(mistakes(&all.join(" ")).lines().count(), 26);
+    }
+
+    #[test]
+    fn lengths_have_a_least_and_a_longest() {
+        insta::assert_snapshot!(mistakes("--topic-chars-max 16 --client-id-chars-max 22 --lockout-failures 0 --token-days-max 0"), @r"
+        --token-days-max is 0; 1 to 3660 are allowed
+        --topic-chars-max is 16; 17 to 1024 are allowed
+        --client-id-chars-max is 22; 23 to 1024 are allowed
+        --lockout-failures is 0; 1 to 1000 are allowed
+        ");
+        insta::assert_snapshot!(mistakes("--profile standard --topic-chars-max 65"), @"--topic-chars-max has no meaning in --profile standard: a topic has up to 65535 octets");
+        insta::assert_snapshot!(mistakes("--topic-levels-max 7"), @"--topic-levels-max has no meaning in --profile strict: --topic-chars-max bounds topics");
+        assert_eq!(mistakes("--profile standard --topic-levels-max 1000 --client-id-chars-max 23"), "");
     }
 
     #[test]

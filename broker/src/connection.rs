@@ -379,14 +379,17 @@ impl Peer {
     }
 
     fn check_filter(&self, filter: &str) -> Result<Subscribed, crate::rules::SubscribeRefusal> {
-        match self.broker.config.profile {
+        let (config, permissions) = (&self.broker.config, &self.permissions);
+        match config.profile {
             Profile::Strict => {
-                self.instance.rules().check_subscribe(filter, &self.client.id, &self.permissions)
+                let rules = self.instance.rules();
+                rules.check_subscribe(filter, &self.client.id, permissions, config.lengths())
             }
             Profile::Standard => crate::rules::check_standard_filter(
                 filter,
-                &self.broker.config.refuse_filters,
-                &self.permissions,
+                &config.refuse_filters,
+                permissions,
+                config.topic_levels_max(),
             ),
         }
     }

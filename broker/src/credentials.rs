@@ -14,6 +14,7 @@ use crate::broker::{Broker, OpenError};
 use crate::client::CloseReason;
 use crate::devices::{self, Device};
 use crate::instance::Instance;
+use crate::names::known_client_id;
 use crate::rules::{Actions, GrantFilter, Rules};
 use crate::signer::Signer;
 use crate::store::Epoch;
@@ -256,7 +257,7 @@ pub fn restore(broker: &Broker, token_rows: Vec<Row>, device_rows: Vec<Row>) -> 
     }
     for (key, value) in device_rows {
         let (instance, client_id) = split_key(&key).ok_or(OpenError::Row("devices"))?;
-        let client_id = client_id.parse().map_err(|_| OpenError::Row("devices"))?;
+        let client_id = known_client_id(client_id).map_err(|_| OpenError::Row("devices"))?;
         let row: DeviceRow = serde_json::from_slice(&value).map_err(|_| OpenError::Row("devices"))?;
         let DeviceRow { access_key, key_id, secret, created, updated } = row;
         let device = Device { access_key, key_id, secret: Secret::new(secret), created, updated };

@@ -53,6 +53,8 @@ pub mod message;
 pub mod message_id;
 /// What happened, counted.
 pub mod metrics;
+/// ● Client IDs under a bound that is an option.
+pub mod names;
 /// ● What was signed lately.
 pub mod nonces;
 /// Numbers for messages.

@@ -13,7 +13,7 @@ use crate::system;
 use crate::trie::Place;
 use serde::{Deserialize, Serialize};
 use service_kit::config::Secret;
-use wire::topic::{P2P_LEVEL, TOPIC_CHARS_MAX, is_p2p, parent_of, wildcards_are_well_placed};
+use wire::topic::{Lengths, P2P_LEVEL, is_p2p, parent_of, wildcards_are_well_placed};
 use wire::{GroupId, P2pAddress, Topic, TopicFilter};
 
 /// ● Why a publish or a filter is refused.
@@ -23,7 +23,7 @@ mod words;
 
 pub use refusal::{PublishRefusal, SubscribeRefusal};
 
-/// Deepest topic of the standard profile, in levels.
+/// Deepest topic of the standard profile, in levels, unless another is set.
 pub const STANDARD_LEVELS_MAX: usize = 201;
 /// Stands for the connected client's DeviceID in a grant.
 pub const DEVICE_PLACEHOLDER: &str = "{device}";
@@ -228,11 +228,12 @@ impl Rules {
         &self,
         topic: &str,
         permissions: &Permissions,
+        lengths: Lengths,
     ) -> Result<Destination, PublishRefusal> {
         if system::is_system(topic) {
             return Err(PublishRefusal::SystemTopic(topic.to_owned()));
         }
-        let parsed: Topic = topic.parse().map_err(PublishRefusal::Topic)?;
+        let parsed = Topic::within(topic, lengths).map_err(PublishRefusal::Topic)?;
         if !self.topics.contains(parsed.parent()) {
             return Err(PublishRefusal::UnknownParent(parsed.parent().to_owned()));
         }
@@ -240,7 +241,7 @@ impl Rules {
             return Err(PublishRefusal::NotAllowed(topic.to_owned()));
         }
         if is_p2p(topic) {
-            let address: P2pAddress = topic.parse().map_err(PublishRefusal::Topic)?;
+            let address = P2pAddress::within(topic, lengths).map_err(PublishRefusal::Topic)?;
             return Ok(Destination::Client(address.target().to_string()));
         }
         Ok(Destination::Subscribers)
@@ -252,11 +253,12 @@ impl Rules {
         filter: &str,
         client_id: &str,
         permissions: &Permissions,
+        lengths: Lengths,
     ) -> Result<Subscribed, SubscribeRefusal> {
         if system::is_system(filter) {
             return self.check_status(filter, permissions);
         }
-        let parsed: TopicFilter = filter.parse().map_err(SubscribeRefusal::Filter)?;
+        let parsed = TopicFilter::within(filter, lengths).map_err(SubscribeRefusal::Filter)?;
         if !self.topics.contains(parsed.parent()) {
             return Err(SubscribeRefusal::UnknownParent(parsed.parent().to_owned()));
         }
@@ -286,12 +288,17 @@ impl Rules {
 }
 
 /// The standard profile: any topic without wildcards that is not the broker's own, unless the embedding program says otherwise.
-pub fn check_standard_topic(topic: &str, permissions: &Permissions) -> Result<Destination, PublishRefusal> {
+/// It has at most `levels_max` levels.
+pub fn check_standard_topic(
+    topic: &str,
+    permissions: &Permissions,
+    levels_max: usize,
+) -> Result<Destination, PublishRefusal> {
     if topic.is_empty() || topic.contains(['+', '#']) {
         return Err(PublishRefusal::StandardTopic);
     }
-    if is_too_deep(topic) {
-        return Err(PublishRefusal::TooDeep);
+    if is_too_deep(topic, levels_max) {
+        return Err(PublishRefusal::TooDeep(levels_max));
     }
     if matches!(parent_of(topic), "$SYS" | "$share") {
         return Err(PublishRefusal::Reserved(topic.to_owned()));
@@ -303,14 +310,15 @@ pub fn check_standard_topic(topic: &str, permissions: &Permissions) -> Result<De
 }
 
 /// The standard profile: any filter with well-placed wildcards that is not one of `refused`, unless the embedding
-/// program says otherwise.
+/// program says otherwise. It has at most `levels_max` levels.
 pub fn check_standard_filter(
     filter: &str,
     refused: &[String],
     permissions: &Permissions,
+    levels_max: usize,
 ) -> Result<Subscribed, SubscribeRefusal> {
-    if filter.is_empty() || !wildcards_are_well_placed(filter) || is_too_deep(filter) {
-        return Err(SubscribeRefusal::StandardFilter);
+    if filter.is_empty() || !wildcards_are_well_placed(filter) || is_too_deep(filter, levels_max) {
+        return Err(SubscribeRefusal::StandardFilter(levels_max));
     }
     if refused.iter().any(|one| one == filter) {
         return Err(SubscribeRefusal::Refused(filter.to_owned()));
@@ -322,8 +330,8 @@ pub fn check_standard_filter(
 }
 
 /// Whether a topic or filter has more levels than the standard profile takes.
-pub fn is_too_deep(topic: &str) -> bool {
-    topic.split('/').count() > STANDARD_LEVELS_MAX
+pub fn is_too_deep(topic: &str, levels_max: usize) -> bool {
+    topic.split('/').count() > levels_max
 }
 
 /// Splits a shared subscription into its name and its filter (MQTT 5 section 4.8.2).
@@ -338,9 +346,9 @@ pub fn split_share(filter: &str) -> Result<Place<'_>, SubscribeRefusal> {
 }
 
 /// The name of a share in the strict profile is no longer than a filter.
-pub fn check_share_name(place: &Place<'_>) -> Result<(), SubscribeRefusal> {
-    let chars = place.share.map_or(0, |name| name.chars().count());
-    if chars > TOPIC_CHARS_MAX { Err(SubscribeRefusal::ShareName(chars)) } else { Ok(()) }
+pub fn check_share_name(place: &Place<'_>, lengths: Lengths) -> Result<(), SubscribeRefusal> {
+    let (chars, max) = (place.share.map_or(0, |name| name.chars().count()), lengths.topic_chars_max);
+    if chars > max { Err(SubscribeRefusal::ShareName { chars, max }) } else { Ok(()) }
 }
 
 /// Whether a stored message may still go to a client: rights are checked again on replay. A P2P message needs none.
@@ -378,11 +386,13 @@ mod tests {
     }
 
     fn publish(topic: &str) -> String {
-        rules().check_publish(topic, &phone()).map_or_else(|e| e.to_string(), |to| format!("{to:?}"))
+        rules()
+            .check_publish(topic, &phone(), Lengths::default())
+            .map_or_else(|e| e.to_string(), |to| format!("{to:?}"))
     }
 
     fn subscribe(filter: &str) -> String {
-        let outcome = rules().check_subscribe(filter, "GID_RTC_APP@@@alice-1", &phone());
+        let outcome = rules().check_subscribe(filter, "GID_RTC_APP@@@alice-1", &phone(), Lengths::default());
         outcome.map_or_else(|e| e.to_string(), |what| format!("{what:?}"))
     }
 
@@ -398,9 +408,9 @@ mod tests {
             &[Grant { topic: "rtc-down/p2p/+".parse().unwrap(), actions: Actions::W }],
             &"mgr".parse().unwrap(),
         );
-        let to = rules().check_publish("rtc-down/p2p/GID_RTC_APP@@@bob-1", &manager);
+        let to = rules().check_publish("rtc-down/p2p/GID_RTC_APP@@@bob-1", &manager, Lengths::default());
         assert_eq!(to, Ok(Destination::Client("GID_RTC_APP@@@bob-1".to_owned())));
-        assert!(rules().check_publish("rtc-down/p2p/bob", &manager).is_err());
+        assert!(rules().check_publish("rtc-down/p2p/bob", &manager, Lengths::default()).is_err());
     }
 
     #[test]

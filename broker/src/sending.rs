@@ -81,10 +81,10 @@ impl Broker {
         if order.payload.len() > max {
             return Err(SendError::PayloadTooLarge(max));
         }
-        let everything = Permissions::unlimited();
-        let checked = match self.config.profile {
-            Profile::Strict => instance.rules().check_publish(&order.topic, &everything),
-            Profile::Standard => check_standard_topic(&order.topic, &everything),
+        let (config, everything) = (&self.config, Permissions::unlimited());
+        let checked = match config.profile {
+            Profile::Strict => instance.rules().check_publish(&order.topic, &everything, config.lengths()),
+            Profile::Standard => check_standard_topic(&order.topic, &everything, config.topic_levels_max()),
         };
         let destination = checked.inspect_err(|refusal| self.tell_refused(instance, &order, refusal))?;
         Ok(Judged { order, destination, id: next_message_id() })

@@ -5,10 +5,9 @@
 
 use std::net::SocketAddr;
 
-use wire::ClientId;
-
 use crate::broker::Broker;
 use crate::instance::Instance;
+use crate::names::known_client_id;
 use crate::rules::Profile;
 use crate::system::{self, StatusEvent, StatusKind};
 
@@ -30,7 +29,7 @@ impl Broker {
         if self.config.profile == Profile::Standard {
             return;
         }
-        let Ok(client_id) = channel.client_id.parse::<ClientId>() else { return };
+        let Ok(client_id) = known_client_id(channel.client_id) else { return };
         self.route_live(instance, &system::status_topic(&client_id.group()), || {
             system::status_payload(&StatusEvent {
                 client_id: channel.client_id.to_owned(),

@@ -17,12 +17,8 @@ use wire::Timestamp;
 
 use crate::rules::{Actions, Grant, GrantFilter};
 
-/// Topics of one token.
-pub const TOPICS_MAX: usize = 100;
 /// The shortest time a token may be issued for.
 pub const LIFE_MIN: Duration = Duration::from_mins(1);
-/// The longest; more is cut to it.
-pub const LIFE_MAX: Duration = Duration::from_hours(30 * 24);
 /// How long a token that has expired is told from one that never was.
 pub const REMEMBERED: Duration = Duration::from_hours(24);
 /// Tokens one password may hold: one of each type.
@@ -139,9 +135,9 @@ pub fn text(id: &str, secret: &str) -> String {
     format!("{id}.{secret}")
 }
 
-/// How long a token lasts that was asked for until `wanted`; `None` when that is too soon.
-pub fn granted_expiry(wanted: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    (wanted >= now.plus(LIFE_MIN)).then(|| wanted.min(now.plus(LIFE_MAX)))
+/// How long a token lasts that was asked for until `wanted`, at most `life_max`; `None` when that is too soon.
+pub fn granted_expiry(wanted: Timestamp, now: Timestamp, life_max: Duration) -> Option<Timestamp> {
+    (wanted >= now.plus(LIFE_MIN)).then(|| wanted.min(now.plus(life_max)))
 }
 
 /// The types and tokens of a password `<type>|<token>|…`, in any order, one of each type at most.

@@ -29,8 +29,12 @@ impl Broker {
         let who = Who { client_id: &client.id, signer };
         let permissions = self.authenticator.permissions_of(self, instance, who);
         let checked = match self.config.profile {
-            Profile::Strict => instance.rules().check_publish(&will.topic, &permissions),
-            Profile::Standard => check_standard_topic(&will.topic, &permissions),
+            Profile::Strict => {
+                instance.rules().check_publish(&will.topic, &permissions, self.config.lengths())
+            }
+            Profile::Standard => {
+                check_standard_topic(&will.topic, &permissions, self.config.topic_levels_max())
+            }
         };
         match checked {
             Ok(destination) => {

@@ -41,7 +41,8 @@ impl Household {
         }
         let permissions = self.rights(name);
         if let Some(will) = &asked.connect.will {
-            rules::check_standard_topic(&will.topic, &permissions).map_err(Refusal::Will)?;
+            rules::check_standard_topic(&will.topic, &permissions, rules::STANDARD_LEVELS_MAX)
+                .map_err(Refusal::Will)?;
         }
         Ok(Admitted {
             instance: STANDARD_INSTANCE.to_owned(),

@@ -8,7 +8,7 @@ use broker::codec::SubscriptionOptions;
 use broker::message::{Message, Qos};
 use broker::permissions::Permissions;
 use broker::retained::{Page, Retained, RetainedLimits};
-use broker::rules::{check_standard_filter, check_standard_topic, split_share};
+use broker::rules::{STANDARD_LEVELS_MAX, check_standard_filter, check_standard_topic, split_share};
 use broker::trie::{NOBODY, Trie, Wanted};
 use libfuzzer_sys::fuzz_target;
 use wire::topic::filter_matches;
@@ -19,7 +19,10 @@ fuzz_target!(|text: &str| {
     let _ = (filter.parse::<TopicFilter>(), topic.parse::<Topic>(), topic.parse::<P2pAddress>());
     let Ok(place) = split_share(filter) else { return };
     let all = Permissions::unlimited();
-    if check_standard_filter(place.filter, &[], &all).is_err() || check_standard_topic(topic, &all).is_err() {
+    let levels = STANDARD_LEVELS_MAX;
+    if check_standard_filter(place.filter, &[], &all, levels).is_err()
+        || check_standard_topic(topic, &all, levels).is_err()
+    {
         return;
     }
     let expected = filter_matches(place.filter, topic);

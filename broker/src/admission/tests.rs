@@ -8,6 +8,7 @@ use crate::message::Qos;
 use crate::rules::Actions;
 use crate::tokens::Token;
 
+const BOUNDS: StandardBounds = StandardBounds { client_id_bytes_max: 1024, levels_max: 201 };
 const ID: &str = "GID_RTC_APP@@@alice-1";
 const SIGNATURE: &str = "Signature|AK1|mqtt-demo";
 const TOKEN: &str = "Token|AK1|mqtt-demo";
@@ -75,7 +76,11 @@ fn connect(client_id: &str, username: &str, password: &str) -> Connect {
 fn admitted_at(connect: &Connect, secs: u64) -> Result<Admitted, Refusal> {
     let World { rules, tokens, devices } = world();
     let now = Timestamp::EPOCH.plus(Duration::from_secs(secs));
-    admit(connect, Some(Ground { rules: &rules, tokens: &tokens, devices: &devices, now }))
+    admit(
+        connect,
+        Lengths::default(),
+        Some(Ground { rules: &rules, tokens: &tokens, devices: &devices, now }),
+    )
 }
 
 fn told(client_id: &str, username: &str, password: &str) -> String {
@@ -104,7 +109,7 @@ fn the_checks_and_their_codes() {
     insta::assert_snapshot!(signed(ID, SIGNATURE, "wrong"), @"4 0x86 the password does not match the credential");
     insta::assert_snapshot!(signed(ID, "Signature|AK9|mqtt-demo", "s3cret"), @"4 0x86 credential: no such access key");
     insta::assert_snapshot!(signed(ID, "alice", "s3cret"), @"4 0x86 credential: username is not <mode>|<AccessKey>|<InstanceId>");
-    let no_instance = admit(&connect(ID, SIGNATURE, "x"), None).unwrap_err();
+    let no_instance = admit(&connect(ID, SIGNATURE, "x"), Lengths::default(), None).unwrap_err();
     insta::assert_snapshot!(no_instance, @"credential: no such instance");
 }
 
@@ -175,7 +180,7 @@ fn a_will_needs_a_grant() {
 #[test]
 fn the_standard_profile_assigns_client_ids_to_clean_sessions_only() {
     let mut anonymous = Connect { clean_start: true, ..Connect::default() };
-    assert_eq!(admit_standard(&anonymous, "auto-1").unwrap().client_id, "auto-1");
+    assert_eq!(admit_standard(&anonymous, "auto-1", BOUNDS).unwrap().client_id, "auto-1");
     anonymous.clean_start = false;
-    assert_eq!(admit_standard(&anonymous, "auto-1").unwrap_err().code(), 2);
+    assert_eq!(admit_standard(&anonymous, "auto-1", BOUNDS).unwrap_err().code(), 2);
 }

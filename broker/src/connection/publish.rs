@@ -133,7 +133,7 @@ impl Peer {
         let ends = CloseReason::PublishRefused(code, refusal.reason());
         let ack = |reason| ack_of(publish.qos).map(|kind| Ack { kind, packet_id: publish.packet_id, reason });
         match refusal {
-            PublishRefusal::PayloadTooLarge(_) | PublishRefusal::TooDeep => Err(ends),
+            PublishRefusal::PayloadTooLarge(_) | PublishRefusal::TooDeep(_) => Err(ends),
             PublishRefusal::Reserved(_) => Ok(match self.version {
                 Version::V4 => ack(reason::SUCCESS),
                 Version::V5 => ack(code),
@@ -165,9 +165,12 @@ impl Peer {
         {
             return Ok((approved.destination.clone(), approved.parent));
         }
-        let destination = match self.broker.config.profile {
-            Profile::Strict => self.instance.rules().check_publish(topic, &self.permissions)?,
-            Profile::Standard => check_standard_topic(topic, &self.permissions)?,
+        let config = &self.broker.config;
+        let destination = match config.profile {
+            Profile::Strict => {
+                self.instance.rules().check_publish(topic, &self.permissions, config.lengths())?
+            }
+            Profile::Standard => check_standard_topic(topic, &self.permissions, config.topic_levels_max())?,
         };
         let parent = self.instance.account.trends.parents.resolve(topic);
         self.approved =

@@ -137,7 +137,9 @@ impl Peer {
 
     /// Standard profile: nobody subscribes so deep but to do harm, so the connection ends.
     fn refuse_too_deep(&self, subscribe: &Subscribe) -> Result<(), CloseReason> {
-        let deep = subscribe.filters.iter().find(|(filter, _)| is_too_deep(Place::of(filter).filter));
+        let levels_max = self.broker.config.topic_levels_max();
+        let deep =
+            subscribe.filters.iter().find(|(filter, _)| is_too_deep(Place::of(filter).filter, levels_max));
         match deep.filter(|_| self.broker.config.profile == Profile::Standard) {
             Some((filter, _)) => {
                 // DISCONNECT has its own words.
@@ -192,7 +194,7 @@ impl Peer {
         };
         let place = split_share(filter).map_err(refused)?;
         if self.broker.config.profile == Profile::Strict {
-            check_share_name(&place).map_err(refused)?;
+            check_share_name(&place, self.broker.config.lengths()).map_err(refused)?;
         }
         let subscribed = self.check_filter(place.filter).map_err(refused)?;
         if subscribed == Subscribed::OwnP2p && place.share.is_some() {

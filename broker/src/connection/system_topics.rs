@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use tracing::info;
-use wire::{ClientId, Timestamp};
+use wire::Timestamp;
 
 use super::{Acks, Peer, due};
 use crate::client::CloseReason;
@@ -16,6 +16,7 @@ use crate::codec::IncomingPublish;
 use crate::codec::answer::{Ack, AckKind};
 use crate::credentials;
 use crate::message::Qos;
+use crate::names::known_client_id;
 use crate::permissions::Permissions;
 use crate::refusals::Refused;
 use crate::rows;
@@ -82,7 +83,7 @@ impl Peer {
         });
         let held = link.signer.held().iter().filter_map(|held| tokens.find(&held.id));
         let grants: Vec<_> = held.flat_map(crate::tokens::Token::grants).collect();
-        let client_id = self.client.id.parse::<ClientId>().map_err(|_| TokenFault::NoRight)?;
+        let client_id = known_client_id(&self.client.id).map_err(|_| TokenFault::NoRight)?;
         let permissions = Arc::new(Permissions::of(&grants, &client_id.device()));
         link.permissions = permissions.clone();
         // Written once more: the API may not have answered whoever asked for it.

@@ -1,8 +1,7 @@
 //! ● Why a publish or a filter is refused, and how clients are told.
 
-use wire::topic::{ParseTopicError, TOPIC_CHARS_MAX};
+use wire::topic::ParseTopicError;
 
-use super::STANDARD_LEVELS_MAX;
 use crate::codec::reason;
 
 /// Why a publish is refused.
@@ -15,8 +14,8 @@ pub enum PublishRefusal {
     #[error("the topic is empty or has a wildcard")]
     StandardTopic,
     /// Standard profile: deeper than anybody needs.
-    #[error("the topic has more than {STANDARD_LEVELS_MAX} levels")]
-    TooDeep,
+    #[error("the topic has more than {0} levels")]
+    TooDeep(usize),
     /// Standard profile: what the broker says of itself, and the names of shared subscriptions.
     #[error("`{0}` is reserved: clients do not publish to $SYS and $share")]
     Reserved(String),
@@ -40,7 +39,7 @@ impl PublishRefusal {
         match self {
             PublishRefusal::Topic(_)
             | PublishRefusal::StandardTopic
-            | PublishRefusal::TooDeep
+            | PublishRefusal::TooDeep(_)
             | PublishRefusal::SystemTopic(_)
             | PublishRefusal::UnknownParent(_) => reason::TOPIC_NAME_INVALID,
             PublishRefusal::Reserved(_) | PublishRefusal::NotAllowed(_) => reason::NOT_AUTHORIZED,
@@ -52,7 +51,7 @@ impl PublishRefusal {
     pub fn reason(&self) -> &'static str {
         match self {
             PublishRefusal::Topic(_) | PublishRefusal::StandardTopic => "topic_invalid",
-            PublishRefusal::TooDeep => "too_deep",
+            PublishRefusal::TooDeep(_) => "too_deep",
             PublishRefusal::Reserved(_) => "reserved_topic",
             PublishRefusal::SystemTopic(_) => "system_topic",
             PublishRefusal::UnknownParent(_) => "parent_unknown",
@@ -69,14 +68,19 @@ pub enum SubscribeRefusal {
     #[error("the filter is not valid")]
     Filter(#[source] ParseTopicError),
     /// The standard profile's own limits.
-    #[error("the filter is empty, has a misplaced wildcard, or more than {STANDARD_LEVELS_MAX} levels")]
-    StandardFilter,
+    #[error("the filter is empty, has a misplaced wildcard, or more than {0} levels")]
+    StandardFilter(usize),
     /// Not `$share/<name>/<filter>`.
     #[error("a shared subscription is $share/<name>/<filter>, and its name has no + # or /")]
     Share,
     /// In the strict profile, whose filters are no longer either.
-    #[error("the name of a share has {0} characters, at most {TOPIC_CHARS_MAX} are allowed")]
-    ShareName(usize),
+    #[error("the name of a share has {chars} characters, at most {max} are allowed")]
+    ShareName {
+        /// How long it is.
+        chars: usize,
+        /// How long it may be.
+        max: usize,
+    },
     /// An administrator of the standard profile refuses it.
     #[error("nobody may subscribe to `{0}`")]
     Refused(String),
@@ -99,9 +103,9 @@ impl SubscribeRefusal {
     pub fn code(&self) -> u8 {
         match self {
             SubscribeRefusal::Filter(_)
-            | SubscribeRefusal::StandardFilter
+            | SubscribeRefusal::StandardFilter(_)
             | SubscribeRefusal::Share
-            | SubscribeRefusal::ShareName(_)
+            | SubscribeRefusal::ShareName { .. }
             | SubscribeRefusal::SystemTopic(_)
             | SubscribeRefusal::UnknownParent(_) => reason::TOPIC_FILTER_INVALID,
             SubscribeRefusal::Refused(_) => reason::UNSPECIFIED,
@@ -113,9 +117,9 @@ impl SubscribeRefusal {
     pub fn reason(&self) -> &'static str {
         match self {
             SubscribeRefusal::Filter(_)
-            | SubscribeRefusal::StandardFilter
+            | SubscribeRefusal::StandardFilter(_)
             | SubscribeRefusal::Share
-            | SubscribeRefusal::ShareName(_) => "filter_invalid",
+            | SubscribeRefusal::ShareName { .. } => "filter_invalid",
             SubscribeRefusal::Refused(_) => "refused_filter",
             SubscribeRefusal::SystemTopic(_) => "system_topic",
             SubscribeRefusal::UnknownParent(_) => "parent_unknown",

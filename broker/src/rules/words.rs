@@ -26,9 +26,9 @@ impl PublishRefusal {
             PublishRefusal::SystemTopic(topic) => {
                 format!("`{}` is a system topic, which clients do not publish to", shortened(topic))
             }
-            PublishRefusal::StandardTopic | PublishRefusal::TooDeep | PublishRefusal::PayloadTooLarge(_) => {
-                self.to_string()
-            }
+            PublishRefusal::StandardTopic
+            | PublishRefusal::TooDeep(_)
+            | PublishRefusal::PayloadTooLarge(_) => self.to_string(),
         }
     }
 }
@@ -37,7 +37,7 @@ impl SubscribeRefusal {
     /// For whoever wants to subscribe to `filter`.
     pub fn words(&self, filter: &str, instance: &str) -> String {
         match self {
-            SubscribeRefusal::Filter(ParseTopicError::Wildcard(_)) | SubscribeRefusal::StandardFilter
+            SubscribeRefusal::Filter(ParseTopicError::Wildcard(_)) | SubscribeRefusal::StandardFilter(_)
                 if !wildcards_are_well_placed(filter) =>
             {
                 wildcard_rule(filter).to_owned()
@@ -54,9 +54,9 @@ impl SubscribeRefusal {
             SubscribeRefusal::SystemTopic(_) => {
                 "of system topics only $SYS/status/<GroupID> of a group that exists can be read".to_owned()
             }
-            SubscribeRefusal::StandardFilter | SubscribeRefusal::Share | SubscribeRefusal::ShareName(_) => {
-                self.to_string()
-            }
+            SubscribeRefusal::StandardFilter(_)
+            | SubscribeRefusal::Share
+            | SubscribeRefusal::ShareName { .. } => self.to_string(),
         }
     }
 }
@@ -113,6 +113,6 @@ mod tests {
         insta::assert_snapshot!(words("a/x+"), @"+ and # must each be a whole level");
         insta::assert_snapshot!(words("#"), @"topic has 1 characters, 3 to 64 are allowed");
         insta::assert_snapshot!(words("+/news"), @"parent topic `+` is empty or has a character other than 0-9 A-Z a-z _ -");
-        insta::assert_snapshot!(SubscribeRefusal::StandardFilter.words("a/#/", "standard"), @"# must be the last level");
+        insta::assert_snapshot!(SubscribeRefusal::StandardFilter(201).words("a/#/", "standard"), @"# must be the last level");
     }
 }

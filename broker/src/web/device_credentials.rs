@@ -17,6 +17,7 @@ use super::operations::Actor;
 use super::operations::credentials::{no_device, parse_device};
 use super::page::LIMITS;
 use crate::devices::Device;
+use crate::names::{known_client_id, read_client_id};
 use crate::sync::read_locked;
 
 /// A device to register.
@@ -25,6 +26,7 @@ use crate::sync::read_locked;
 pub struct DeviceRequest {
     /// The only client ID the credential signs for.
     #[schema(value_type = String, example = "GID_SENSOR@@@roof")]
+    #[serde(deserialize_with = "read_client_id")]
     client_id: ClientId,
     /// Whose rights the device has, and with which it ends.
     access_key: String,
@@ -119,7 +121,7 @@ pub async fn list(
     {
         return Err(Problem::not_found("group-not-found", format!("there is no group `{group}`")));
     }
-    let after = query.after.map(|text| text.parse::<ClientId>().map_err(invalid("after-invalid")));
+    let after = query.after.map(|text| known_client_id(&text).map_err(invalid("after-invalid")));
     let after = after.transpose()?;
     let devices = read_locked(&instance.devices);
     let wanted = |client_id: &ClientId| group.as_ref().is_none_or(|group| client_id.group() == *group);

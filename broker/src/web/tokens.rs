@@ -27,11 +27,11 @@ pub struct TokenRequest {
     access_key: String,
     /// `R` subscribe, `W` publish, `RW` both.
     actions: Actions,
-    /// 1 to 100 topic filters below parent topics that exist, or `$SYS/status/<GroupID>` to read. They take the place of
+    /// 1 to 100 topic filters (`--token-topics-max`) below parent topics that exist, or `$SYS/status/<GroupID>` to read. They take the place of
     /// what the access key is granted.
     #[schema(value_type = Vec<String>, example = json!(["readings/roof", "news/#"]))]
     topics: Vec<GrantFilter>,
-    /// In milliseconds since 1970: at least 60 seconds from now; more than 30 days is cut to 30 days.
+    /// In milliseconds since 1970: at least 60 seconds from now; more than 30 days (`--token-days-max`) is cut to 30 days.
     expire_time: i64,
 }
 
@@ -78,7 +78,7 @@ fn view(id: &str, token: &Token, now: Timestamp) -> TokenView {
     responses((status = 201, body = TokenIssued), (status = 404, description = "no such instance or access key"),
         (status = 400, description = "not JSON; a key that is missing, unknown or of another type; or a query"),
         (status = 409, description = "the access key or the instance has as many tokens as it may have"),
-        (status = 422, description = "no topic or more than 100, one of a parent topic, a group or a placeholder that does not exist; a time that is less than 60 seconds ahead")))]
+        (status = 422, description = "no topic or more than a token may have, one of a parent topic, a group or a placeholder that does not exist; a time that is less than 60 seconds ahead")))]
 pub async fn issue(
     State(app): State<Arc<App>>,
     actor: Actor,

@@ -22,6 +22,7 @@ mod embedded;
 mod figures;
 mod held_disk;
 mod kill;
+mod limits;
 mod log;
 mod long_use;
 mod mosquitto;

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{ClientId, ParseNameError, is_name_char, text_newtype};
+use crate::name::{CLIENT_ID_CHARS_MAX, ClientId, ParseNameError, is_name_char, text_newtype};
 
 /// Longest topic, in characters, all levels together.
 pub const TOPIC_CHARS_MAX: usize = 64;
@@ -21,12 +21,33 @@ pub const TOPIC_CHARS_MIN: usize = 3;
 /// The second level of a P2P topic.
 pub const P2P_LEVEL: &str = "p2p";
 
+/// How long topics, filters and the client IDs in them may be, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lengths {
+    /// A topic or filter, all levels together.
+    pub topic_chars_max: usize,
+    /// A client ID.
+    pub client_id_chars_max: usize,
+}
+
+impl Default for Lengths {
+    /// Those of the product.
+    fn default() -> Self {
+        Lengths { topic_chars_max: TOPIC_CHARS_MAX, client_id_chars_max: CLIENT_ID_CHARS_MAX }
+    }
+}
+
 /// Why a text is not a topic, a filter or a P2P address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseTopicError {
-    /// Outside 3 to 64 characters.
-    #[error("topic has {0} characters, {TOPIC_CHARS_MIN} to {TOPIC_CHARS_MAX} are allowed")]
-    Length(usize),
+    /// Too short or too long.
+    #[error("topic has {chars} characters, {TOPIC_CHARS_MIN} to {max} are allowed")]
+    Length {
+        /// How long it is.
+        chars: usize,
+        /// How long it may be.
+        max: usize,
+    },
     /// The first level is not `[0-9A-Za-z_-]+`.
     #[error("parent topic `{0}` is empty or has a character other than 0-9 A-Z a-z _ -")]
     Parent(String),
@@ -81,10 +102,10 @@ pub fn wildcards_are_well_placed(filter: &str) -> bool {
     true
 }
 
-fn check(text: &str) -> Result<(), ParseTopicError> {
-    let chars = text.chars().count();
-    if !(TOPIC_CHARS_MIN..=TOPIC_CHARS_MAX).contains(&chars) {
-        return Err(ParseTopicError::Length(chars));
+fn check(text: &str, lengths: Lengths) -> Result<(), ParseTopicError> {
+    let (chars, max) = (text.chars().count(), lengths.topic_chars_max);
+    if !(TOPIC_CHARS_MIN..=max).contains(&chars) {
+        return Err(ParseTopicError::Length { chars, max });
     }
     if text.contains('\0') {
         return Err(ParseTopicError::Nul);
@@ -107,19 +128,24 @@ impl Topic {
     pub fn parent(&self) -> &str {
         parent_of(&self.0)
     }
+
+    /// Reads a topic of other lengths than the product's.
+    pub fn within(text: &str, lengths: Lengths) -> Result<Self, ParseTopicError> {
+        check(text, lengths)?;
+        if text.contains(['+', '#']) {
+            return Err(ParseTopicError::Wildcard(text.to_owned()));
+        }
+        if is_p2p(text) {
+            P2pAddress::within(text, lengths)?;
+        }
+        Ok(Topic(text.to_owned()))
+    }
 }
 
 impl FromStr for Topic {
     type Err = ParseTopicError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        check(text)?;
-        if text.contains(['+', '#']) {
-            return Err(ParseTopicError::Wildcard(text.to_owned()));
-        }
-        if is_p2p(text) {
-            text.parse::<P2pAddress>()?;
-        }
-        Ok(Topic(text.to_owned()))
+        Topic::within(text, Lengths::default())
     }
 }
 
@@ -141,14 +167,21 @@ impl TopicFilter {
     }
 }
 
-impl FromStr for TopicFilter {
-    type Err = ParseTopicError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        check(text)?;
+impl TopicFilter {
+    /// Reads a filter of another length than the product's.
+    pub fn within(text: &str, lengths: Lengths) -> Result<Self, ParseTopicError> {
+        check(text, lengths)?;
         if !wildcards_are_well_placed(text) {
             return Err(ParseTopicError::Wildcard(text.to_owned()));
         }
         Ok(TopicFilter(text.to_owned()))
+    }
+}
+
+impl FromStr for TopicFilter {
+    type Err = ParseTopicError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        TopicFilter::within(text, Lengths::default())
     }
 }
 
@@ -163,6 +196,21 @@ impl P2pAddress {
     /// The address of `target` below `parent`; fails when the whole is longer than a topic may be.
     pub fn new(parent: &str, target: &ClientId) -> Result<Self, ParseTopicError> {
         format!("{parent}/{P2P_LEVEL}/{target}").parse()
+    }
+
+    /// Reads an address of other lengths than the product's.
+    pub fn within(text: &str, lengths: Lengths) -> Result<Self, ParseTopicError> {
+        check(text, lengths)?;
+        let mut levels = text.splitn(3, '/');
+        match (levels.next(), levels.next(), levels.next()) {
+            (Some(parent), Some(P2P_LEVEL), Some(target)) => {
+                match ClientId::within(target, lengths.client_id_chars_max) {
+                    Ok(target) => Ok(P2pAddress { parent: parent.to_owned(), target }),
+                    Err(source) => Err(ParseTopicError::P2pTarget(text.to_owned(), Some(source))),
+                }
+            }
+            (_, _, _) => Err(ParseTopicError::P2pTarget(text.to_owned(), None)),
+        }
     }
 
     /// The parent topic.
@@ -190,15 +238,7 @@ impl fmt::Display for P2pAddress {
 impl FromStr for P2pAddress {
     type Err = ParseTopicError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        check(text)?;
-        let mut levels = text.splitn(3, '/');
-        match (levels.next(), levels.next(), levels.next()) {
-            (Some(parent), Some(P2P_LEVEL), Some(target)) => match target.parse() {
-                Ok(target) => Ok(P2pAddress { parent: parent.to_owned(), target }),
-                Err(source) => Err(ParseTopicError::P2pTarget(text.to_owned(), Some(source))),
-            },
-            (_, _, _) => Err(ParseTopicError::P2pTarget(text.to_owned(), None)),
-        }
+        P2pAddress::within(text, Lengths::default())
     }
 }
 
@@ -242,6 +282,21 @@ mod tests {
         assert!("abc/#/d".parse::<TopicFilter>().is_err());
         assert!("abc/d#".parse::<TopicFilter>().is_err());
         assert!("+/d".parse::<TopicFilter>().is_err());
+    }
+
+    #[test]
+    fn other_lengths_than_the_products_are_kept_to() {
+        let lengths = Lengths { topic_chars_max: 100, client_id_chars_max: 80 };
+        let topic = |chars: usize| Topic::within(&"x".repeat(chars), lengths).map(|_| ());
+        assert_eq!(topic(100), Ok(()));
+        assert_eq!(topic(101), Err(ParseTopicError::Length { chars: 101, max: 100 }));
+        let address = |device: usize| {
+            let address = P2pAddress::within(&format!("a/p2p/GID_TEST@@@{}", "d".repeat(device)), lengths);
+            address.map(|address| address.target().device().as_str().len())
+        };
+        assert_eq!(address(69), Ok(69));
+        insta::assert_snapshot!(std::error::Error::source(&address(70).unwrap_err()).unwrap(), @"client ID has 81 characters, at most 80 are allowed");
+        assert!(TopicFilter::within(&format!("{}/#", "x".repeat(98)), lengths).is_ok());
     }
 
     proptest! {

@@ -17,6 +17,7 @@ use super::texts::Moment;
 use super::tokens::{SecretPage, tell_secret};
 use super::topics::Paged;
 use crate::devices::Device;
+use crate::names::known_client_id;
 use crate::sync::read_locked;
 use crate::web::App;
 
@@ -72,7 +73,7 @@ pub async fn list(
     Params(instance): Params<String>,
     Queried(paged): Queried<Paged>,
 ) -> Result<Response, Problem> {
-    let after = paged.after.map(|text| text.parse::<ClientId>()).transpose();
+    let after = paged.after.map(|text| known_client_id(&text)).transpose();
     let after = after.map_err(|error| Problem::bad_request("after-invalid", error.to_string()))?;
     answer(&app, visitor, (&instance, after.as_ref()), &Complaint::default())
 }
@@ -98,7 +99,7 @@ pub async fn register(
     Params(instance): Params<String>,
     Change(sent): Change,
 ) -> Result<Response, Problem> {
-    let client_id = match sent.fields.text("client_id").parse::<ClientId>() {
+    let client_id = match known_client_id(sent.fields.text("client_id")) {
         Ok(client_id) => client_id,
         Err(error) => {
             let complaint = Complaint::new("client_id", "client-id-invalid", error.to_string(), sent.fields);
@@ -111,7 +112,8 @@ pub async fn register(
         Err(problem) => {
             let field = |kind: &str| match kind {
                 "credential-not-found" => Some("access_key"),
-                "group-unknown"
+                "client-id-invalid"
+                | "group-unknown"
                 | "group-not-allowed"
                 | "device-credential-exists"
                 | "device-credential-quota" => Some("client_id"),

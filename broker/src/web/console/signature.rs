@@ -6,13 +6,14 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use wire::InstanceId;
 use wire::credential::signature_password;
-use wire::{ClientId, InstanceId};
 
 use super::Visitor;
 use super::forms::{Complaint, Fields, Sent};
 use super::frame::{Frame, Section, page_telling};
 use crate::credential::check_access_key;
+use crate::names::known_client_id;
 use crate::web::App;
 
 /// What was computed.
@@ -50,10 +51,9 @@ fn compute(fields: &Fields) -> Result<Computed, Complaint> {
     let access_key = fields.text("access_key");
     check_access_key(access_key)
         .map_err(|mistake| complaint("access_key", mistake.kind(), mistake.to_string()))?;
-    let client_id = fields.text("client_id").parse();
-    let client_id: ClientId = client_id.map_err(|error: wire::name::ParseNameError| {
-        complaint("client_id", "client-id-invalid", error.to_string())
-    })?;
+    let client_id = known_client_id(fields.text("client_id"));
+    let client_id =
+        client_id.map_err(|error| complaint("client_id", "client-id-invalid", error.to_string()))?;
     let secret = fields.secret("secret");
     if secret.reveal().is_empty() {
         return Err(complaint("secret", "secret-invalid", "a secret must not be empty".to_owned()));

@@ -72,6 +72,7 @@ struct TokensPage<'a> {
     next: Option<String>,
     complaint: &'a Complaint,
     minutes: String,
+    days_max: u64,
 }
 
 fn answer(
@@ -113,7 +114,9 @@ fn answer(
     let frame = Frame::new(app, visitor, Section::Tokens, Some(instance));
     let typed = complaint.typed("minutes");
     let minutes = if typed.is_empty() { MINUTES_DEFAULT } else { typed }.to_owned();
-    Ok(page_telling(&TokensPage { frame, access_keys, search, tokens, next, complaint, minutes }, complaint))
+    let days_max = app.broker.config.credentials.token_days_max;
+    let shown = TokensPage { frame, access_keys, search, tokens, next, complaint, minutes, days_max };
+    Ok(page_telling(&shown, complaint))
 }
 
 /// `GET /instances/{instance}/tokens`

@@ -11,10 +11,11 @@ use crate::credential;
 use crate::credentials::{Full, Issued, TokenOrder};
 use crate::devices::Device;
 use crate::instance::Instance;
+use crate::names::known_client_id;
 use crate::refusals::shortened;
 use crate::rules::{Actions, Grant, GrantFilter, Rules};
 use crate::sync::read_locked;
-use crate::tokens::{LIFE_MIN, TOPICS_MAX, granted_expiry};
+use crate::tokens::{LIFE_MIN, granted_expiry};
 use crate::web::App;
 use crate::web::page::no_access_key;
 
@@ -41,12 +42,14 @@ impl App {
     ) -> Result<(Issued, Timestamp), Problem> {
         let instance = self.instance(instance)?;
         let TokenWish { access_key, actions, topics, expires } = wish;
-        if !(1..=TOPICS_MAX).contains(&topics.len()) {
-            let detail = format!("{} topics; 1 to {TOPICS_MAX} are allowed", topics.len());
+        let limits = &self.broker.config.credentials;
+        let topics_max = limits.token_topics_max;
+        if !(1..=topics_max).contains(&topics.len()) {
+            let detail = format!("{} topics; 1 to {topics_max} are allowed", topics.len());
             return Err(Problem::unprocessable("topics-invalid", detail));
         }
         let now = self.broker.clock.now();
-        let expires = granted_expiry(expires, now).ok_or_else(|| {
+        let expires = granted_expiry(expires, now, limits.token_life_max()).ok_or_else(|| {
             let detail = format!("`expire_time` must be at least {} seconds ahead", LIFE_MIN.as_secs());
             Problem::unprocessable("expire-time-invalid", detail)
         })?;
@@ -94,6 +97,8 @@ impl App {
         access_key: &str,
     ) -> Result<Device, Problem> {
         let instance = self.instance(instance)?;
+        ClientId::within(client_id.as_str(), self.broker.config.lengths().client_id_chars_max)
+            .map_err(|error| Problem::bad_request("client-id-invalid", error.to_string()))?;
         let now = self.broker.clock.now();
         let exists = || {
             let detail = format!("client `{client_id}` has a device credential; refresh it instead");
@@ -194,7 +199,7 @@ pub fn no_token(token_id: &str) -> Problem {
 
 /// What is no client ID has no credential either.
 pub fn parse_device(text: &str) -> Result<ClientId, Problem> {
-    text.parse().map_err(|_| no_device(text))
+    known_client_id(text).map_err(|_| no_device(text))
 }
 
 /// It was never registered, or not any more.
