@@ -27,7 +27,7 @@ use crate::numbering;
 use crate::provision;
 use crate::recovery::{self, Will};
 use crate::refusals::{LeftOut, RefusalLog, Refused};
-use crate::registry;
+use crate::registry::{self, room};
 use crate::rules::{Profile, Rules};
 use crate::store::disk::Disk;
 use crate::store::tables::Table;
@@ -99,7 +99,19 @@ pub fn check(config: &Config) -> Result<Vec<(InstanceId, Rules)>, Vec<String>> {
         Vec::new()
     });
     mistakes.extend(certificates::read(&config.transports).err().into_iter().flatten());
+    mistakes.extend(too_many(config, &provisioned));
     if mistakes.is_empty() { Ok(provisioned) } else { Err(mistakes) }
+}
+
+/// What the provisioning file alone has too much of.
+fn too_many(config: &Config, provisioned: &[(InstanceId, Rules)]) -> Vec<String> {
+    let instances = room::check_instances(&config.registry, 0, provisioned.len()).err();
+    let instances = instances.map(|full| format!("--provision: {full}"));
+    let of_instances = provisioned.iter().flat_map(|(id, rules)| {
+        let full = room::overflows(&config.registry, &Rules::default(), rules);
+        full.into_iter().map(move |full| format!("--provision, instance `{id}`: {full}"))
+    });
+    instances.into_iter().chain(of_instances).collect()
 }
 
 impl Broker {
@@ -154,25 +166,42 @@ impl Broker {
         let users =
             opened.tables.rows(Table::Users).map_err(|error| OpenError::Store(StoreError::Tables(error)))?;
         let users = console::restore(users)?;
-        broker.provision(provisioned);
+        broker.provision(provisioned).map_err(OpenError::Config)?;
         let broker = Arc::new(broker);
         let collector = InstanceCollector(Arc::downgrade(&broker));
         metrics.register(|registry| registry.register_collector(Box::new(collector)));
         Ok(Opened { broker, users, wills, store_ended: opened.ended })
     }
 
-    fn provision(&self, provisioned: Vec<(InstanceId, Rules)>) {
+    /// Merges a provisioning file with what there is, or does nothing and says what would be too much of.
+    fn provision(&self, provisioned: Vec<(InstanceId, Rules)>) -> Result<(), Vec<String>> {
         if self.config.profile == Profile::Standard {
             self.add_instance(STANDARD_INSTANCE, Rules::default());
         }
+        let has = self.instances().len();
+        let new = provisioned.iter().filter(|(id, _)| self.find_instance(id.as_str()).is_none()).count();
+        let full = room::check_instances(&self.config.registry, has, has + new).err();
+        let mut mistakes: Vec<String> = full.map(|full| merged_with(&full)).into_iter().collect();
+        let mut merged = Vec::new();
         for (id, more) in provisioned {
-            let instance = self.add_instance(id.as_str(), Rules::default());
-            let mut rules = (*instance.rules()).clone();
+            let known = self.find_instance(id.as_str());
+            let before = known.map(|instance| instance.rules()).unwrap_or_default();
+            let mut rules = (*before).clone();
             registry::merge(&mut rules, more);
+            let full = room::overflows(&self.config.registry, &before, &rules);
+            mistakes.extend(full.iter().map(|full| format!("instance `{id}`: {}", merged_with(full))));
+            merged.push((id, rules));
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        for (id, rules) in merged {
+            let instance = self.add_instance(id.as_str(), Rules::default());
             self.store.submit_rows(vec![registry::put_rules(id.as_str(), &rules)], None);
             info!(instance = %id, groups = rules.groups.len(), topics = rules.topics.len(), "provisioned");
             instance.set_rules(rules);
         }
+        Ok(())
     }
 
     /// The instance with this ID.
@@ -274,6 +303,10 @@ impl Broker {
         let left_out = locked(&self.refusals).close_all();
         tell(&left_out);
     }
+}
+
+fn merged_with(full: &room::Full) -> String {
+    format!("--provision merged with what there is: {full}")
 }
 
 fn first_link_id(now: Timestamp) -> u64 {

@@ -22,6 +22,8 @@ mod endpoints;
 mod lockout;
 /// How long names may be.
 mod names;
+/// What administrators lay down.
+mod registry;
 /// What is traced.
 mod trace;
 /// Listeners beside plain MQTT, and what all listeners of MQTT have in front of it.
@@ -32,6 +34,7 @@ pub use credentials::CredentialLimits;
 pub use endpoints::EndpointArgs;
 pub use lockout::LockoutArgs;
 pub use names::NameLimits;
+pub use registry::RegistryLimits;
 pub use trace::TraceArgs;
 pub use transports::TransportArgs;
 
@@ -97,6 +100,9 @@ pub struct Config {
     /// Bounds of tokens and device credentials
     #[command(flatten)]
     pub credentials: CredentialLimits,
+    /// Bounds of what administrators lay down
+    #[command(flatten)]
+    pub registry: RegistryLimits,
     /// How long names may be
     #[command(flatten)]
     pub names: NameLimits,
@@ -349,7 +355,10 @@ impl Config {
             }
         }
         let ranges = self.ranges().into_iter().chain(self.credentials.ranges()).chain(self.trace.ranges());
-        let ranges = ranges.chain(self.names.ranges(self.profile)).chain(self.lockout.ranges());
+        let ranges = ranges
+            .chain(self.names.ranges(self.profile))
+            .chain(self.lockout.ranges())
+            .chain(self.registry.ranges());
         mistakes.extend(ranges.filter_map(|(what, value, min, max)| {
             let fits = (min..=max).contains(&value);
             (!fits).then(|| format!("{what} is {value}; {min} to {max} are allowed"))
@@ -397,9 +406,9 @@ mod tests {
         --waiting-max is 0; 1 to 100000000 are allowed
         ");
         let huge = u64::MAX.to_string();
-        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --retained-bytes-max --waiting-bytes-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs --trace-events-max --trace-bytes-max --trace-hours-max --token-topics-max --token-days-max --topic-chars-max --client-id-chars-max --lockout-failures --lockout-window-secs --lockout-secs";
+        let options = "--duplicate-probe-ms --unauthenticated-max --handshakes-max --filters-per-client-max --stored-per-client-max --stored-messages-max --stored-bytes-max --stored-hours-max --session-days-max --retained-max --retained-bytes-max --waiting-bytes-max --tokens-per-access-key-max --tokens-per-instance-max --device-credentials-max --token-notice-secs --trace-events-max --trace-bytes-max --trace-hours-max --token-topics-max --token-days-max --topic-chars-max --client-id-chars-max --lockout-failures --lockout-window-secs --lockout-secs --instances-max --groups-max --parent-topics-max --access-keys-max";
         let all: Vec<String> = options.split(' ').map(|option| format!("{option} {huge}")).collect();
-        assert_eq!(mistakes(&all.join(" ")).lines().count(), 26);
+        assert_eq!(mistakes(&all.join(" ")).lines().count(), 30);
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod bounds;
 mod credentials;
 /// What each instance holds.
 mod instances;
+/// What administrators were refused, counted.
+mod registry;
 /// Threads that connections live on, counted.
 mod threads;
 /// How long things take.
@@ -30,6 +32,7 @@ mod traffic;
 pub use bounds::BoundMetrics;
 pub use credentials::CredentialMetrics;
 pub use instances::InstanceCollector;
+pub use registry::RegistryMetrics;
 pub use threads::ThreadMetrics;
 pub use timings::{Sample, TimingMetrics};
 pub use traffic::{Direction, KINDS, Kind, QOS_LEVELS, TrafficMetrics};
@@ -57,6 +60,8 @@ pub struct BrokerMetrics {
     pub timings: TimingMetrics,
     /// Tokens and device credentials.
     pub credentials: CredentialMetrics,
+    /// What administrators lay down.
+    pub registry: RegistryMetrics,
     /// What full tables forgot.
     pub bounds: BoundMetrics,
     /// Threads that connections live on.
@@ -79,6 +84,7 @@ impl BrokerMetrics {
             traffic: metrics.register(TrafficMetrics::new),
             timings: metrics.register(TimingMetrics::new),
             credentials: CredentialMetrics::default(),
+            registry: RegistryMetrics::default(),
             bounds: BoundMetrics::default(),
             threads: ThreadMetrics::default(),
         };
@@ -111,6 +117,7 @@ impl BrokerMetrics {
             );
             registry.register("messages_stored", "Messages submitted to the store", figures.stored.clone());
             figures.credentials.register(registry);
+            figures.registry.register(registry);
             figures.bounds.register(registry);
             figures.threads.register(registry);
             let figures = store.figures();

@@ -10,6 +10,9 @@ use wire::{GroupId, InstanceId};
 
 use crate::endpoints::Hosts;
 use crate::rules::{Actions, Credential, Grant, ParentTopic, Rules};
+
+/// ● Whether there is room for more.
+pub mod room;
 use crate::store::tables::{RowChange, Table};
 
 /// An access key as it is written down.

@@ -55,7 +55,8 @@ pub async fn list_instances(State(app): State<Arc<App>>, _: Nothing) -> Json<Vec
 
 /// Creates an instance; nothing happens when it exists.
 #[utoipa::path(put, path = "/api/v1/instances/{instance}",
-    responses((status = 204, description = "it exists"), (status = 400, description = "not an instance ID: 3 to 64 of 0-9 A-Z a-z _ -")))]
+    responses((status = 204, description = "it exists"), (status = 400, description = "not an instance ID: 3 to 64 of 0-9 A-Z a-z _ -"),
+        (status = 409, description = "the broker has as many instances as it may have")))]
 pub async fn put_instance(
     State(app): State<Arc<App>>,
     actor: Actor,
@@ -95,7 +96,8 @@ pub async fn list_groups(
 /// Creates a group; nothing happens when it exists.
 #[utoipa::path(put, path = "/api/v1/instances/{instance}/groups/{group}",
     responses((status = 204, description = "it exists"), (status = 404, description = "no such instance"),
-        (status = 400, description = "not a group ID: 7 to 64 of 0-9 A-Z a-z _ -, begins with GID_ or GID-")))]
+        (status = 400, description = "not a group ID: 7 to 64 of 0-9 A-Z a-z _ -, begins with GID_ or GID-"),
+        (status = 409, description = "the instance has as many groups as it may have")))]
 pub async fn put_group(
     State(app): State<Arc<App>>,
     actor: Actor,
@@ -134,7 +136,8 @@ pub async fn list_topics(
 /// Creates a parent topic; nothing happens when it exists.
 #[utoipa::path(put, path = "/api/v1/instances/{instance}/topics/{topic}",
     responses((status = 204, description = "it exists"), (status = 404, description = "no such instance"),
-        (status = 400, description = "not a parent topic: 1 to 64 of 0-9 A-Z a-z _ -")))]
+        (status = 400, description = "not a parent topic: 1 to 64 of 0-9 A-Z a-z _ -"),
+        (status = 409, description = "the instance has as many parent topics as it may have")))]
 pub async fn put_topic(
     State(app): State<Arc<App>>,
     actor: Actor,
@@ -217,6 +220,7 @@ pub async fn list_credentials(
 #[utoipa::path(put, path = "/api/v1/instances/{instance}/credentials/{access_key}", request_body = CredentialChange,
     responses((status = 200, body = CredentialMade), (status = 404, description = "no such instance"),
         (status = 400, description = "not JSON; a key that is missing, unknown or of another type; not an access key, or an empty secret"),
+        (status = 409, description = "the instance has as many access keys as it may have"),
         (status = 422, description = "a group, a parent topic or a placeholder that does not exist")))]
 pub async fn put_credential(
     State(app): State<Arc<App>>,

@@ -24,7 +24,7 @@ use tracing::error;
 use super::{App, not_stored};
 use crate::console::users::UserName;
 use crate::instance::Instance;
-use crate::registry;
+use crate::registry::{self, room};
 use crate::rules::Rules;
 use crate::store::{Epoch, NotDurable};
 
@@ -176,8 +176,11 @@ impl App {
         let one_at_a_time = self.changing.write().await;
         // It may have been deleted meanwhile.
         self.instance(&instance.id)?;
-        let mut rules = (*instance.rules()).clone();
+        let before = instance.rules();
+        let mut rules = (*before).clone();
         let RuleChange { outcome, deed, withdrawn } = change(&mut rules)?;
+        let overflows = room::overflows(&self.broker.config.registry, &before, &rules);
+        overflows.first().map_or(Ok(()), |full| Err(self.full(full)))?;
         let intent = self.intend(actor, deed).await?;
         if let Some(access_key) = withdrawn {
             self.broker.forget_signed_by(instance, &access_key);
@@ -187,6 +190,13 @@ impl App {
         drop(one_at_a_time);
         let stored = self.durable(epoch).await;
         self.settle(intent, stored.map(|()| outcome)).await
+    }
+
+    /// There is enough of it.
+    pub(super) fn full(&self, full: &room::Full) -> Problem {
+        let kind = full.what.kind();
+        self.broker.metrics.registry.refused(kind);
+        Problem::conflict(kind, full.to_string())
     }
 
     /// Changes tokens or device credentials while the rules they rest on stay. What `change` refuses was checked

@@ -209,14 +209,14 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     insta::assert_snapshot!(lines.join("\n"), @r"
     get …: 200 400 401 403
     delete …/{instance}: 204 400 401 403 404 409 500 503
-    put …/{instance}: 204 400 401 403 500 503
+    put …/{instance}: 204 400 401 403 409 500 503
     get …/{instance}/clients: 200 400 401 403 404 422
     delete …/{instance}/clients/{client_id}: 204 400 401 403 404 409 500 503
     get …/{instance}/clients/{client_id}: 200 400 401 403 404
     post …/{instance}/clients/{client_id}/disconnect: 204 400 401 403 404 409 500 503
     get …/{instance}/credentials: 200 400 401 403 404
     delete …/{instance}/credentials/{access_key}: 204 400 401 403 404 500 503
-    put …/{instance}/credentials/{access_key}: 200 400 401 403 404 413 415 422 500 503
+    put …/{instance}/credentials/{access_key}: 200 400 401 403 404 409 413 415 422 500 503
     get …/{instance}/device-credentials: 200 400 401 403 404 422
     post …/{instance}/device-credentials: 201 400 401 403 404 409 413 415 422 500 503
     delete …/{instance}/device-credentials/{client_id}: 204 400 401 403 404 500 503
@@ -226,7 +226,7 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     put …/{instance}/endpoints: 204 400 401 403 404 413 415 422 500 503
     get …/{instance}/groups: 200 400 401 403 404
     delete …/{instance}/groups/{group}: 204 400 401 403 404 500 503
-    put …/{instance}/groups/{group}: 204 400 401 403 404 500 503
+    put …/{instance}/groups/{group}: 204 400 401 403 404 409 500 503
     post …/{instance}/messages: 202 400 401 403 404 413 415 422 500 503
     post …/{instance}/sessions: 200 400 401 403 404 413 415 422 500 503
     get …/{instance}/sessions/{client_id}: 200 400 401 403 404
@@ -240,7 +240,7 @@ async fn the_description_names_token_and_errors_of_every_operation() {
     get …/{instance}/tokens/{token_id}: 200 400 401 403 404
     get …/{instance}/topics: 200 400 401 403 404
     delete …/{instance}/topics/{topic}: 204 400 401 403 404 500 503
-    put …/{instance}/topics/{topic}: 204 400 401 403 404 500 503
+    put …/{instance}/topics/{topic}: 204 400 401 403 404 409 500 503
     get …/{instance}/trace: 200 400 401 403 404
     put …/{instance}/trace: 204 400 401 403 404 413 415 422 500 503
     get …/{instance}/traces/devices: 200 400 401 403 404 422

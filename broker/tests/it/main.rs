@@ -34,6 +34,7 @@ mod pki;
 mod promises;
 mod proxy;
 mod publish;
+mod registry_bounds;
 mod retained_and_wills;
 mod signed;
 mod standard_bounds;

@@ -169,7 +169,7 @@ pub async fn put(
         }
         Err(problem) => {
             let field = |kind: &str| match kind {
-                "access-key-invalid" => Some("access_key"),
+                "access-key-invalid" | "access-key-quota" => Some("access_key"),
                 "group-unknown" => Some("groups"),
                 "parent-topic-unknown" | "system-topic" | "placeholder-unknown" => Some("allow"),
                 _ => None,

@@ -78,7 +78,7 @@ pub async fn create(
     match app.create_group(&sent.visitor.actor(), &instance, &group).await {
         Ok(()) => Ok(back(&app, &sent.visitor, &instance, &format!("Group {group} exists."))),
         Err(problem) => {
-            let field = |kind: &str| (kind == "group-invalid").then_some("group");
+            let field = |kind: &str| matches!(kind, "group-invalid" | "group-quota").then_some("group");
             let complaint = Complaint::from(problem, sent.fields, field)?;
             answer(&app, sent.visitor, (&instance, None), &complaint)
         }

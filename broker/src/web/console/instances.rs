@@ -120,7 +120,8 @@ pub async fn create(State(app): State<Arc<App>>, Change(sent): Change) -> Result
             Ok(Redirect::to("/instances").into_response())
         }
         Err(problem) => {
-            let field = |kind: &str| (kind == "instance-invalid").then_some("instance");
+            let field =
+                |kind: &str| matches!(kind, "instance-invalid" | "instance-quota").then_some("instance");
             let complaint = Complaint::from(problem, sent.fields, field)?;
             answer(&app, sent.visitor, None, &complaint)
         }

@@ -94,7 +94,7 @@ pub async fn create(
     match app.create_topic(&sent.visitor.actor(), &instance, &topic).await {
         Ok(()) => Ok(back(&app, &sent.visitor, &instance, &format!("Parent topic {topic} exists."))),
         Err(problem) => {
-            let field = |kind: &str| (kind == "topic-invalid").then_some("topic");
+            let field = |kind: &str| matches!(kind, "topic-invalid" | "topic-quota").then_some("topic");
             let complaint = Complaint::from(problem, sent.fields, field)?;
             answer(&app, sent.visitor, (&instance, Paged::default()), &complaint)
         }

@@ -13,7 +13,7 @@ use crate::admission::STANDARD_INSTANCE;
 use crate::credential::{self, CredentialMistake, check_access_key};
 use crate::instance::Instance;
 use crate::refusals::shortened;
-use crate::registry;
+use crate::registry::{self, room};
 use crate::rules::{Actions, Credential, Grant, ParentTopic, Rules};
 use crate::sync::read_locked;
 use crate::web::App;
@@ -41,6 +41,11 @@ impl App {
         let id: InstanceId = id.parse().map_err(|error| bad("instance-invalid", &error))?;
         self.check_disk()?;
         let one_at_a_time = self.changing.write().await;
+        if self.broker.find_instance(id.as_str()).is_none() {
+            let has = self.broker.instances().len();
+            let room = room::check_instances(&self.broker.config.registry, has, has + 1);
+            room.map_err(|full| self.full(&full))?;
+        }
         let intent = self.intend(actor, Deed::plain("instance.created", id.to_string())).await?;
         let instance = self.broker.add_instance(id.as_str(), Rules::default());
         let row = registry::put_rules(id.as_str(), &instance.rules());
