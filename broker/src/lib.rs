@@ -142,7 +142,8 @@ use crate::console::Console;
 use crate::console::users::UserName;
 use crate::endpoints::Doors;
 use crate::listen::Transport;
-use crate::store::StoreFailed;
+use crate::store::disk::Disk;
+use crate::store::{Store, StoreError, StoreFailed};
 use crate::threads::{Homes, Threads};
 
 pub use broker::{Broker, OpenError, check};
@@ -287,9 +288,23 @@ impl Program {
         clock: Clock,
         authenticator: Arc<dyn access::Authenticator>,
     ) -> Result<Self, RunError> {
+        Program::open_on(|config| Store::disk(&config.data_dir), config, clock, authenticator)
+    }
+
+    /// The same with the log on whatever `disk` yields, once the configuration is found to be right.
+    ///
+    /// # Errors
+    ///
+    /// What of it is wrong.
+    pub fn open_on(
+        disk: impl FnOnce(&Config) -> Result<Arc<dyn Disk>, StoreError>,
+        config: Config,
+        clock: Clock,
+        authenticator: Arc<dyn access::Authenticator>,
+    ) -> Result<Self, RunError> {
         let metrics = Metrics::new("broker");
         let certificates = Certificates::open(&config.transports, &clock, &metrics)?;
-        let opened = Broker::open(config, clock, authenticator, &metrics)?;
+        let opened = Broker::open_on(disk, config, clock, authenticator, &metrics)?;
         Ok(Program { opened, metrics, certificates })
     }
 

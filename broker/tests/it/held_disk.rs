@@ -22,17 +22,17 @@ use tokio::net::TcpListener;
 use crate::harness::{Connect, Octets, PROVISION, command_line, publish, subscribe, unsubscribe};
 
 /// Turns of the broker's thread that a client is given.
-const TURNS: usize = 20;
+pub const TURNS: usize = 20;
 
 /// Closed while the disk takes nothing.
 #[derive(Debug, Default)]
-struct Barrier {
+pub struct Barrier {
     is_closed: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Barrier {
-    fn set(&self, is_closed: bool) {
+    pub fn set(&self, is_closed: bool) {
         *self.is_closed.lock().unwrap() = is_closed;
         self.opened.notify_all();
     }
@@ -44,9 +44,9 @@ impl Barrier {
 
 /// A folder whose files are written and synced when the barrier lets them.
 #[derive(Debug)]
-struct Held {
-    disk: Arc<dyn Disk>,
-    barrier: Arc<Barrier>,
+pub struct Held {
+    pub disk: Arc<dyn Disk>,
+    pub barrier: Arc<Barrier>,
 }
 
 #[derive(Debug)]

@@ -20,6 +20,7 @@ mod device_credentials;
 mod durability;
 mod embedded;
 mod figures;
+mod held_api;
 mod held_disk;
 mod kill;
 mod limits;
