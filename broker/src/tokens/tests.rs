@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const LIFE_MAX: Duration = Duration::from_hours(30 * 24);
+
 const AT: fn(u64) -> Timestamp = |secs| Timestamp::EPOCH.plus(Duration::from_secs(secs));
 
 fn token(access_key: &str, actions: Actions, expires: Timestamp) -> Token {
@@ -67,7 +69,6 @@ fn an_access_key_takes_its_tokens_along() {
 #[test]
 fn a_token_lasts_a_minute_at_least_and_thirty_days_at_most() {
     let month = AT(30 * 24 * 3600);
-    const LIFE_MAX: Duration = Duration::from_hours(30 * 24);
     assert_eq!(granted_expiry(AT(59), AT(0), LIFE_MAX), None);
     assert_eq!(granted_expiry(AT(60), AT(0), LIFE_MAX), Some(AT(60)));
     assert_eq!(granted_expiry(month, AT(0), LIFE_MAX), Some(month));
