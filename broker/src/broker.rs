@@ -190,14 +190,17 @@ impl Broker {
             registry::merge(&mut rules, more);
             let full = room::overflows(&self.config.registry, &before, &rules);
             mistakes.extend(full.iter().map(|full| format!("instance `{id}`: {}", merged_with(full))));
-            merged.push((id, rules));
+            let row = registry::put_rules(id.as_str(), &rules);
+            let full = room::check_row(|| registry::put_rules(id.as_str(), &before), &row).err();
+            mistakes.extend(full.iter().map(|full| format!("instance `{id}`: {}", merged_with(full))));
+            merged.push((id, rules, row));
         }
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        for (id, rules) in merged {
+        for (id, rules, row) in merged {
             let instance = self.add_instance(id.as_str(), Rules::default());
-            self.store.submit_rows(vec![registry::put_rules(id.as_str(), &rules)], None);
+            self.store.submit_rows(vec![row], None);
             info!(instance = %id, groups = rules.groups.len(), topics = rules.topics.len(), "provisioned");
             instance.set_rules(rules);
         }

@@ -5,6 +5,10 @@
 
 use crate::config::RegistryLimits;
 use crate::rules::Rules;
+use crate::store::tables::RowChange;
+
+/// Octets of the row that holds all of an instance; a record of the log has room for more.
+pub const ROW_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What there may be so much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub enum Bounded {
     ParentTopics,
     /// Of an instance.
     AccessKeys,
+    /// Of all of it, as an instance is written.
+    Octets,
 }
 
 /// More than there may be.
@@ -38,13 +44,14 @@ impl Bounded {
             Bounded::Groups => "groups",
             Bounded::ParentTopics => "parent topics",
             Bounded::AccessKeys => "access keys",
+            Bounded::Octets => "octets of names, grants and secrets",
         }
     }
 
     fn owner(self) -> &'static str {
         match self {
             Bounded::Instances => "the broker",
-            Bounded::Groups | Bounded::ParentTopics | Bounded::AccessKeys => "the instance",
+            Bounded::Groups | Bounded::ParentTopics | Bounded::AccessKeys | Bounded::Octets => "the instance",
         }
     }
 
@@ -54,6 +61,7 @@ impl Bounded {
             Bounded::Groups => "--groups-max",
             Bounded::ParentTopics => "--parent-topics-max",
             Bounded::AccessKeys => "--access-keys-max",
+            Bounded::Octets => "no option",
         }
     }
 
@@ -64,6 +72,7 @@ impl Bounded {
             Bounded::Groups => "group-quota",
             Bounded::ParentTopics => "topic-quota",
             Bounded::AccessKeys => "access-key-quota",
+            Bounded::Octets => "rules-quota",
         }
     }
 }
@@ -83,6 +92,16 @@ pub fn overflows(limits: &RegistryLimits, before: &Rules, after: &Rules) -> Vec<
     let counts = |rules: &Rules| [rules.groups.len(), rules.topics.len(), rules.credentials.len()];
     let changes = counts(before).into_iter().zip(counts(after));
     bounds.into_iter().zip(changes).filter_map(|(bound, (has, wanted))| grown(bound, has, wanted)).collect()
+}
+
+/// Whether an instance can be written so; `before` is asked for only when it is too large.
+pub fn check_row(before: impl FnOnce() -> RowChange, after: &RowChange) -> Result<(), Full> {
+    let bytes = |row: &RowChange| row.value.as_ref().map_or(0, Vec::len);
+    let wanted = bytes(after);
+    if wanted <= ROW_BYTES_MAX {
+        return Ok(());
+    }
+    grown((Bounded::Octets, ROW_BYTES_MAX), bytes(&before()), wanted).map_or(Ok(()), Err)
 }
 
 fn grown((what, max): (Bounded, usize), has: usize, wanted: usize) -> Option<Full> {
@@ -115,6 +134,16 @@ mod tests {
         ");
         let instances = check_instances(&LIMITS, 2, 3).unwrap_err();
         insta::assert_snapshot!(instances, @"3 instances are more than the 2 that the broker may have (--instances-max)");
+    }
+
+    #[test]
+    fn an_instance_is_no_longer_than_a_record_of_the_log() {
+        use crate::store::tables::Table;
+        let row = |bytes: usize| RowChange::put(Table::Registry, b"mqtt-test".to_vec(), vec![b'x'; bytes]);
+        assert_eq!(check_row(|| row(0), &row(ROW_BYTES_MAX)), Ok(()));
+        assert_eq!(check_row(|| row(ROW_BYTES_MAX + 2), &row(ROW_BYTES_MAX + 1)), Ok(()), "it shrinks");
+        insta::assert_snapshot!(check_row(|| row(9), &row(ROW_BYTES_MAX + 1)).unwrap_err(), @"8388609 octets of names, grants and secrets are more than the 8388608 that the instance may have (no option)");
+        const { assert!(2 * ROW_BYTES_MAX < crate::store::record::BODY_BYTES_MAX) };
     }
 
     #[test]

@@ -181,11 +181,14 @@ impl App {
         let RuleChange { outcome, deed, withdrawn } = change(&mut rules)?;
         let overflows = room::overflows(&self.broker.config.registry, &before, &rules);
         overflows.first().map_or(Ok(()), |full| Err(self.full(full)))?;
+        let row = registry::put_rules(&instance.id, &rules);
+        let fits = room::check_row(|| registry::put_rules(&instance.id, &before), &row);
+        fits.map_err(|full| self.full(&full))?;
         let intent = self.intend(actor, deed).await?;
         if let Some(access_key) = withdrawn {
             self.broker.forget_signed_by(instance, &access_key);
         }
-        let epoch = self.broker.store.submit_rows(vec![registry::put_rules(&instance.id, &rules)], None);
+        let epoch = self.broker.store.submit_rows(vec![row], None);
         instance.set_rules(rules);
         drop(one_at_a_time);
         let stored = self.durable(epoch).await;

@@ -152,3 +152,20 @@ async fn what_there_is_stays_when_a_bound_is_lowered() {
     assert_eq!(told(&broker, Method::DELETE, "/mqtt-test/groups/GID_NEW", None).await, "204");
     assert_eq!(told(&broker, Method::PUT, "/mqtt-test/topics/new", None).await, "204");
 }
+
+#[tokio::test]
+async fn an_instance_that_would_not_fit_a_record_of_the_log_is_refused_at_start() {
+    let broker = TestBroker::start();
+    let provision = broker.data_dir().with_file_name("provision.toml");
+    let broker = broker.restart_after(|| std::fs::write(provision, large_provision()).unwrap()).await;
+    let why = why(broker).await;
+    assert!(why.starts_with("instance `mqtt-test`: --provision merged with what there is: "), "{why}");
+    assert!(why.ends_with(" that the instance may have (no option)"), "{why}");
+}
+
+/// 100,000 grants of one access key.
+fn large_provision() -> String {
+    let grant = |number: usize| format!("{{ topic = \"news/{number:0>59}\", actions = \"R\" }}");
+    let grants: Vec<String> = (0..100_000).map(grant).collect();
+    PROVISION.replace("{ topic = \"news/#\", actions = \"RW\" },\n]", &format!("{}]", grants.join(",")))
+}
