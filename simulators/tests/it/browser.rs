@@ -2,6 +2,7 @@
 //! `scripts/test` installs chromium and chromedriver.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use fantoccini::elements::Element;
@@ -18,6 +19,16 @@ use crate::world::World;
 /// How long the page may take to show something.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// chromedriver listens at the same number on two addresses, and what it finds free on one may be in use on the other:
+/// a number below those that the system hands out by itself.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap_or(0);
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let from = first + NEXT.fetch_add(1, Ordering::Relaxed);
+    (from..32_000).step_by(8).find(is_free).expect("no port is free")
+}
+
 /// chromedriver on a free port, and a browser of it.
 struct Browser {
     client: Client,
@@ -27,19 +38,19 @@ struct Browser {
 
 impl Browser {
     async fn open() -> Self {
+        let port = free_port();
         let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
+            .arg(format!("--port={port}"))
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("chromedriver is missing: run scripts/test");
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = loop {
-            let line = lines.next_line().await.unwrap().expect("chromedriver said no port");
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').to_owned();
-            }
-        };
+        let mut said = String::new();
+        while !said.contains("started successfully") {
+            let line = lines.next_line().await.unwrap();
+            said += &line.unwrap_or_else(|| panic!("chromedriver does not start on port {port}: {said}"));
+        }
         let profile = tempfile::tempdir().unwrap();
         let data_dir = format!("--user-data-dir={}", profile.path().display());
         let options = json!({ "args": [
