@@ -97,7 +97,7 @@ impl RefusalLog {
     }
 }
 
-/// A text of a client, cut so that a line of the log stays a line.
+/// A text of a client, cut so that it can be told.
 pub fn shortened(text: &str) -> &str {
     const SHOWN_CHARS_MAX: usize = 100;
     text.char_indices().nth(SHOWN_CHARS_MAX).map_or(text, |(end, _)| &text[..end])

@@ -15,7 +15,7 @@ pub struct LockoutArgs {
     /// How long a wrong password counts, in seconds
     #[arg(long, env = "BROKER_LOCKOUT_WINDOW_SECS", default_value_t = 60, value_name = "SECONDS")]
     pub lockout_window_secs: u64,
-    /// How long they are locked out after the last one, in seconds
+    /// How long they are locked out after the last one, in seconds; at least --lockout-window-secs
     #[arg(long, env = "BROKER_LOCKOUT_SECS", default_value_t = 300, value_name = "SECONDS")]
     pub lockout_secs: u64,
 }
@@ -36,7 +36,8 @@ impl LockoutArgs {
             // Each failure that counts is remembered.
             ("--lockout-failures", number(self.lockout_failures), 1, 1000),
             ("--lockout-window-secs", self.lockout_window_secs, 1, DAY_SECS),
-            ("--lockout-secs", self.lockout_secs, 0, DAY_SECS),
+            // Failures that still count would lock for longer than a shorter time says.
+            ("--lockout-secs", self.lockout_secs, self.lockout_window_secs, DAY_SECS),
         ]
     }
 }

@@ -6,6 +6,7 @@ use wire::topic::{ParseTopicError, wildcards_are_well_placed};
 
 use super::{PublishRefusal, SubscribeRefusal};
 use crate::refusals::shortened;
+use crate::system::UPLOAD_TOKEN;
 
 impl PublishRefusal {
     /// For whoever published.
@@ -22,6 +23,9 @@ impl PublishRefusal {
             }
             PublishRefusal::Reserved(topic) => {
                 format!("`{}` is reserved: clients do not publish to $SYS and $share", shortened(topic))
+            }
+            PublishRefusal::SystemTopic(topic) if topic == UPLOAD_TOKEN => {
+                format!("only clients that signed in with tokens publish to {UPLOAD_TOKEN}")
             }
             PublishRefusal::SystemTopic(topic) => {
                 format!("`{}` is a system topic, which clients do not publish to", shortened(topic))

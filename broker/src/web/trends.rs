@@ -161,13 +161,20 @@ fn view(resolution: Resolution, points: &[Point], told: impl Fn(u64) -> Told) ->
     TrendView { resolution_secs: resolution.secs(), points: points.collect() }
 }
 
+/// How late a question may come that leaves its end to the broker.
+const LATE_MAX: Duration = Duration::from_mins(10);
+
 fn check_time(
     begin: Option<i64>,
     end: Option<i64>,
     now: Timestamp,
 ) -> Result<(Timestamp, Timestamp), Problem> {
+    let is_now = end.is_none();
     let end = end.map_or(now, Timestamp::from_millis);
     let begin = begin.map_or_else(|| end.minus(PERIOD), Timestamp::from_millis);
+    // Whoever asks for the last three days has reckoned them from a present that is over.
+    let oldest = end.minus(PERIOD_MAX);
+    let begin = if is_now && oldest.since(begin) <= LATE_MAX { begin.max(oldest) } else { begin };
     if begin > end {
         let detail = format!("`begin` {} is after `end` {}", begin.as_millis(), end.as_millis());
         return Err(Problem::unprocessable("time-invalid", detail));

@@ -13,6 +13,11 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::LogArgs;
 
+use plain::Plain;
+
+/// Fields as text.
+mod plain;
+
 /// Days of log files to keep.
 const FILES_KEPT: usize = 14;
 
@@ -46,7 +51,11 @@ pub fn start(program: &str, args: &LogArgs) -> Result<LogGuard, TelemetryError> 
     let terminal = if args.json {
         fmt::layer().json().with_writer(std::io::stderr).boxed()
     } else {
-        fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).boxed()
+        fmt::layer()
+            .fmt_fields(Plain)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .boxed()
     };
     let (files, guard) = match &args.dir {
         None => (None, None),
