@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use wire::Timestamp;
 
 use crate::harness::{Connect, Octets, PATIENCE, PROVISION, TOKEN, command_line, publish};
-use crate::held_disk::{Barrier, Held, TURNS};
+use crate::held_disk::{Barrier, Held, TURNS, nothing_comes};
+use crate::signing::{BY_TOKEN, ID, connect, upload};
 
 const READER: &str = "GID_TEST@@@reader";
 
@@ -295,4 +296,23 @@ async fn a_retained_message_is_taken_when_it_is_on_disk() {
     let message = json!({ "topic": "news/x", "payload": "x", "qos": 0, "retain": true });
     let send = Asked::with(Method::POST, "/mqtt-test/messages", message);
     Stage::set().answers_when_durable(send, 202, ("", "\"retained\":1")).await;
+}
+
+/// By MQTT, and here because tokens are issued by the API.
+#[tokio::test]
+async fn puback_of_an_uploaded_token_waits_for_the_disk() {
+    let stage = Stage::set();
+    let expires = Timestamp::EPOCH.plus(Duration::from_hours(1)).as_millis();
+    let order = json!({ "access_key": "AK1", "actions": "RW", "topics": ["news/#"], "expire_time": expires });
+    let issue = Asked::with(Method::POST, "/mqtt-test/tokens", order);
+    let (first, second) = (stage.prepare(&issue).await, stage.prepare(&issue).await);
+    let text = |issued: &Value| issued["token"].as_str().unwrap().to_owned();
+    let mut client = Octets::open(stage.mqtt).await;
+    client.exchange(&connect(4, ID, BY_TOKEN, &format!("RW|{}", text(&first))), &[0x20, 2, 0, 0]).await;
+    let mut busy = stage.hold().await;
+    client.send(&upload(7, 4, &text(&second), "RW")).await;
+    nothing_comes(&mut client, &mut busy).await;
+    stage.barrier.set(false);
+    client.expect(&[0x40, 2, 0, 7]).await;
+    stage.end().await;
 }

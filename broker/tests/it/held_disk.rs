@@ -115,11 +115,16 @@ impl Stage {
     fn set() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("provision.toml"), PROVISION).unwrap();
-        Self::set_in(dir)
+        Self::set_in(dir, &[])
     }
 
-    fn set_in(dir: TempDir) -> Self {
-        let config = Config::parse_from(command_line(dir.path(), &[]));
+    /// In the standard profile, where lasting sessions have QoS 2.
+    fn standard() -> Self {
+        Self::set_in(tempfile::tempdir().unwrap(), &["--profile", "standard"].map(str::to_owned))
+    }
+
+    fn set_in(dir: TempDir, arguments: &[String]) -> Self {
+        let config = Config::parse_from(command_line(dir.path(), arguments));
         let barrier = Arc::new(Barrier::default());
         let held = |config: &Config| {
             let disk = Store::disk(&config.data_dir)?;
@@ -158,7 +163,7 @@ impl Stage {
                 }
             }
         }
-        Self::set_in(dir)
+        Self::set_in(dir, &[])
     }
 
     async fn connect(&self, connect: &Connect) -> Octets {
@@ -215,7 +220,7 @@ impl Stage {
 }
 
 /// All connections live on one thread, so each answer to a ping means that it has had a turn.
-async fn nothing_comes(client: &mut Octets, busy: &mut Octets) {
+pub async fn nothing_comes(client: &mut Octets, busy: &mut Octets) {
     for _ in 0..TURNS {
         tokio::select! {
             biased;
@@ -303,6 +308,17 @@ async fn pubcomp_to_a_lasting_sender_waits_for_the_disk() {
     let mut client = stage.persistent("a").await;
     client.exchange(&publish("news/x", "y", 2, 7), &[0x50, 2, 0, 7]).await;
     stage.answers_when_durable(&mut client, &[0x62, 2, 0, 7], &[0x70, 2, 0, 7]).await;
+}
+
+#[tokio::test]
+async fn pubrel_to_a_lasting_receiver_waits_for_the_disk() {
+    let stage = Stage::standard();
+    let mut reader = stage.persistent("reader").await;
+    reader.subscribe(&[("news/x", 2)], &[2]).await;
+    let mut writer = stage.connect(&Connect::of("writer")).await;
+    writer.exchange(&publish("news/x", "y", 2, 7), &[0x50, 2, 0, 7]).await;
+    let id = reader.receive_only().await.packet_id.to_be_bytes();
+    stage.answers_when_durable(&mut reader, &[0x50, 2, id[0], id[1]], &[0x62, 2, id[0], id[1]]).await;
 }
 
 #[tokio::test]

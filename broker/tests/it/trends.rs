@@ -219,12 +219,9 @@ async fn a_wrong_question_is_told_what_is_wrong() {
     422 time-invalid: `begin` 9223372036854775807 is after `end` 1767268800000
     404 instance-not-found: there is no instance `mqtt-nowhere`
     ");
-    for edge in [
-        three_days,
-        "begin=0&end=259200000",
-        "begin=5&end=5",
-        "begin=-9223372036854775808&end=-9223372036854775808",
-    ] {
+    for edge in
+        ["begin=0&end=259200000", "begin=5&end=5", "begin=-9223372036854775808&end=-9223372036854775808"]
+    {
         let (status, answer) = ask(&broker, &format!("mqtt-test/statistics/online?{edge}")).await;
         assert_eq!((status, answer["points"].as_array().unwrap().len()), (200, 0), "{edge}");
     }

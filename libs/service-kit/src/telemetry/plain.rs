@@ -59,7 +59,7 @@ impl Visit for Line<'_> {
         let mut text = value.to_string();
         let mut cause = value.source();
         while let Some(error) = cause {
-            text += &format!(": {error}");
+            let _ = write!(text, ": {error}");
             cause = error.source();
         }
         if self.outcome.is_ok() {
