@@ -3,7 +3,7 @@
 //! ```text
 //! tag     v7 confirmed · v8 sent · v9 sent, cancelled     it may be showing any of these
 //!         shelf_low  = the lowest price on any of them, over all tags; none: no limit
-//! feed    … e3  e4  e5  e6                                the slowest till acknowledged up to e4
+//! feed    … e3  e4  e5  e6                                the slowest till surely applied everything up to e4
 //!         till_high  = the highest of e4 and everything after it; no till: the head counts as acknowledged
 //!
 //! a face goes out        only when every price on it >= till_high(product)     [`PriceGate::send`]
@@ -84,6 +84,16 @@ impl Feed {
         self.head = self.head.max(seq);
         self.entries.entry(product.clone()).or_default().push_back((seq, price));
         self.above_floor.insert(seq, product.clone());
+    }
+
+    /// How far a till that stood at `from` has surely come when it says `upto`: before the first entry that it may not
+    /// have been shown, since a newer one of the same product, which it has not reached, may have replaced it.
+    fn proven(&self, from: u64, upto: u64) -> u64 {
+        let is_replaced = |product: &ProductId| {
+            self.entries.get(product).and_then(VecDeque::back).is_some_and(|(newest, _)| *newest > upto)
+        };
+        let mut new = self.above_floor.range(from + 1..).take_while(|(seq, _)| **seq <= upto);
+        new.find(|(_, product)| is_replaced(product)).map_or(upto, |(seq, _)| seq - 1)
     }
 
     /// Forgets what no till can be charging any more; the products of which something was at or below the floor.
@@ -285,15 +295,18 @@ impl PriceGate {
         self.feeds.remove(store);
     }
 
-    /// A till says that it charges by everything up to `upto`.
+    /// A till says that it charges by everything up to `upto` that it was shown. The feed leaves out what a newer entry
+    /// replaced, so a till in the middle of a page may charge by an older one: [`PriceGate::cursor`] has how far it has
+    /// surely come.
     pub fn acknowledge(&mut self, store: &StoreId, till: &TillId, upto: u64) -> Acknowledgement {
         let feed = self.feeds.entry(store.clone()).or_default();
         let head = feed.head;
-        let Some(cursor) = feed.cursors.get_mut(till) else { return Acknowledgement::UnknownTill };
+        let Some(from) = feed.cursors.get(till).copied() else { return Acknowledgement::UnknownTill };
         if upto > head {
             return Acknowledgement::BeyondHead(head);
         }
-        *cursor = upto.max(*cursor);
+        let proven = feed.proven(from, upto).max(from);
+        feed.cursors.insert(till.clone(), proven);
         Acknowledgement::Applied(feed.prune())
     }
 }

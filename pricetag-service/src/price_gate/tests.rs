@@ -80,6 +80,22 @@ fn the_slowest_till_decides() {
     assert_eq!(gate.till_high(&milk), Some(price(90)));
 }
 
+/// The feed shows a till only the newest price of a product: at 3 it has applied the tea, and charges the first milk.
+#[test]
+fn a_till_in_the_middle_of_a_page_is_not_believed_to_charge_what_it_was_not_shown() {
+    let (mut gate, milk, tea) = (PriceGate::default(), key("milk"), key("tea"));
+    gate.publish(&milk, price(100)).unwrap();
+    gate.add_till(&milk.store, &till());
+    gate.publish(&milk, price(80)).unwrap();
+    gate.publish(&tea, price(50)).unwrap();
+    gate.publish(&milk, price(70)).unwrap();
+    gate.acknowledge(&milk.store, &till(), 3);
+    assert_eq!(gate.cursor(&milk.store, &till()), Some(1));
+    assert_eq!(gate.till_high(&milk), Some(price(100)));
+    gate.acknowledge(&milk.store, &till(), 4);
+    assert_eq!((gate.cursor(&milk.store, &till()), gate.till_high(&milk)), (Some(4), Some(price(70))));
+}
+
 #[test]
 fn a_cancelled_face_counts_until_a_newer_one_is_confirmed() {
     let (mut gate, milk) = (PriceGate::default(), key("milk"));
@@ -409,8 +425,8 @@ impl World {
         let Some((till, upto)) = self.acks.get(pick % self.acks.len().max(1)).cloned() else { return };
         let outcome = self.gate.acknowledge(&key("milk").store, &till, upto);
         if matches!(outcome, Acknowledgement::Applied(_)) {
-            let cursor = self.cursors.entry(till).or_default();
-            *cursor = upto.max(*cursor);
+            let cursor = self.gate.cursor(&key("milk").store, &till).unwrap();
+            self.cursors.insert(till, cursor);
         }
     }
 

@@ -253,7 +253,7 @@ impl Turn<'_> {
             Acknowledgement::BeyondHead(head) => return Err(Refusal::BeyondHead { upto, head }),
             Acknowledgement::Applied(products) => products,
         };
-        let cursor = upto.max(was);
+        let cursor = self.shop.gate.cursor(&store, &till).unwrap_or(was);
         if cursor > was {
             let (before, after) = (vec![("cursor", was.to_string())], vec![("cursor", cursor.to_string())]);
             self.audit("till.ack", &format!("{store}/{till}"), before, after);

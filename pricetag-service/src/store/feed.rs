@@ -19,7 +19,7 @@ pub struct TillView {
     pub store: String,
     /// Which.
     pub till: String,
-    /// The last entry it acknowledged.
+    /// The last entry up to which it surely charges by all.
     pub cursor: i64,
     /// The last entry there is.
     pub head: i64,

@@ -193,7 +193,8 @@ pub(super) async fn delete_binding(
 pub(super) struct TillPosition {
     /// Which.
     pub till: String,
-    /// The last entry it acknowledged.
+    /// The last entry up to which it surely charges by all; less than it acknowledged when a newer entry, which it has not
+    /// reached, may have kept one from it.
     pub cursor: u64,
     /// The last entry there is.
     pub head: u64,
