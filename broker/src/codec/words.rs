@@ -3,6 +3,8 @@
 //! Words may quote what the client sent, so they are bounded and hold nothing that a terminal or another parser would
 //! take for something else. They never hold secrets: whoever writes them quotes topics, filters and names only.
 
+use service_kit::text::is_plain;
+
 /// Longest reason in words, in octets.
 pub const BYTES_MAX: usize = 512;
 /// Stands at the end of words that were cut.
@@ -19,12 +21,10 @@ pub fn clean(words: &str) -> String {
     clean
 }
 
-/// Characters that change the direction of text are none of the standard's, but make words read as others.
 fn is_sound(c: char) -> bool {
     let code = u32::from(c);
     let is_noncharacter = code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code);
-    let turns_text = matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    !c.is_control() && !is_noncharacter && !turns_text
+    is_plain(c) && !is_noncharacter
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! How many instances, groups, parent topics and access keys there may be: by the API, at the console, at start.
 
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
 use service_kit::clock::Clock;
 
 use crate::console::{admin, start_with};
-use crate::harness::{PROVISION, TOKEN, TestBroker};
+use crate::harness::{PROVISION, TestBroker};
+use crate::signing::api_at;
 
 /// One more of each than the provisioning file has.
 const ONE_MORE: [&str; 8] =
@@ -13,15 +14,7 @@ const ONE_MORE: [&str; 8] =
 
 /// Status, kind and detail of an operation below `/api/v1/instances`.
 async fn told(broker: &TestBroker, method: Method, path: &str, body: Option<Value>) -> String {
-    let url = format!("{}/api/v1/instances{path}", broker.http);
-    let request = Client::new().request(method, url).bearer_auth(TOKEN);
-    let request = match body {
-        Some(body) => request.json(&body),
-        None => request,
-    };
-    let response = request.send().await.unwrap();
-    let status = response.status().as_u16();
-    let problem: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap_or(Value::Null);
+    let (status, problem) = api_at(broker, method, path, body).await;
     match problem["type"].as_str() {
         Some(kind) => format!("{status} {}: {}", kind.trim_start_matches("urn:problem:"), problem["detail"]),
         None => status.to_string(),

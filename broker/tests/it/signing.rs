@@ -61,7 +61,12 @@ pub fn signed(secret: &str, client_id: &str) -> String {
 
 /// An operation of the API of the instance of the tests.
 pub async fn api(broker: &TestBroker, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-    let url = format!("{}/api/v1/instances/mqtt-test{path}", broker.http);
+    api_at(broker, method, &format!("/mqtt-test{path}"), body).await
+}
+
+/// An operation below `/api/v1/instances`.
+pub async fn api_at(broker: &TestBroker, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    let url = format!("{}/api/v1/instances{path}", broker.http);
     let request = Client::new().request(method, url).bearer_auth(TOKEN);
     let request = match body {
         Some(body) => request.json(&body),

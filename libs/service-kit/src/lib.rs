@@ -23,3 +23,5 @@ pub mod problem;
 pub mod random;
 /// Observe: logs to the terminal and to daily files.
 pub mod telemetry;
+/// ● Texts of strangers.
+pub mod text;

@@ -8,6 +8,8 @@ use tracing_subscriber::field::{RecordFields, Visit, VisitFmt, VisitOutput};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 
+use crate::text::is_plain;
+
 /// `message name=value name=value`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain;
@@ -36,16 +38,10 @@ impl Line<'_> {
             write!(self.writer, "{}=", field.name())?;
         }
         value.chars().try_for_each(|c| match c {
-            c if is_sound(c) => self.writer.write_char(c),
+            c if is_plain(c) => self.writer.write_char(c),
             c => write!(self.writer, "{}", c.escape_unicode()),
         })
     }
-}
-
-/// Neither a control character nor one that changes the direction of text.
-fn is_sound(c: char) -> bool {
-    let turns_text = matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    !c.is_control() && !turns_text
 }
 
 impl Visit for Line<'_> {
@@ -122,7 +118,7 @@ mod tests {
         let forged = "GID\n2026-11-22 ERROR broker: forged\x1b[31m\r\u{202e}\u{85}";
         for line in [logged(|| info!(cause = %forged, "refused")), logged(|| info!("refused {forged}"))] {
             assert_eq!(line.lines().count(), 1, "{line}");
-            assert!(line.trim_end().chars().all(is_sound), "{line:?}");
+            assert!(line.trim_end().chars().all(is_plain), "{line:?}");
             assert!(line.contains("GID\\u{a}2026"), "{line}");
         }
     }
